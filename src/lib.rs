@@ -33,3 +33,7 @@
 
 pub mod error;
 pub mod names;
+pub mod routing;
+pub mod rows;
+pub mod schema;
+pub mod topology;

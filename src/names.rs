@@ -156,9 +156,7 @@ impl ColumnName {
 }
 
 /// A shard: one schema's share of the keys. Its number is the schema's index in the topology.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ShardId(pub u32);
 
@@ -302,9 +300,18 @@ mod tests {
     #[test]
     fn names_the_servers_refuse_are_refused() {
         assert_eq!(SchemaName::new(""), Err(NameError::Empty));
-        assert!(matches!(SchemaName::new("x".repeat(65)), Err(NameError::TooLong(_))));
-        assert!(matches!(SchemaName::new("a\0"), Err(NameError::Character { .. })));
-        assert!(matches!(SchemaName::new("a "), Err(NameError::TrailingSpace(_))));
+        assert!(matches!(
+            SchemaName::new("x".repeat(65)),
+            Err(NameError::TooLong(_))
+        ));
+        assert!(matches!(
+            SchemaName::new("a\0"),
+            Err(NameError::Character { .. })
+        ));
+        assert!(matches!(
+            SchemaName::new("a "),
+            Err(NameError::TrailingSpace(_))
+        ));
         assert!(SchemaName::new("中文").is_ok());
     }
 
@@ -332,6 +339,9 @@ mod tests {
         for text in ["a{", "a}", "a{:}", "a{x}", "a{:00}", "a{:099}", ""] {
             assert!(NamePattern::new(text).is_err(), "{text}");
         }
-        assert!(matches!(NamePattern::new("a{}{}"), Err(PatternError::TwoPlaceholders(_))));
+        assert!(matches!(
+            NamePattern::new("a{}{}"),
+            Err(PatternError::TwoPlaceholders(_))
+        ));
     }
 }

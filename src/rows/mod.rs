@@ -1,0 +1,3 @@
+//! Rows as values: typed keys.
+
+pub mod key;
