@@ -31,8 +31,11 @@
 //! - stdout is the result, stderr is progress and notes.
 //! - Nothing is dropped on an error path, and no secret reaches argv, logs, errors or files of ours.
 
+pub mod cli;
 pub mod error;
+pub mod mysql;
 pub mod names;
+pub mod report;
 pub mod routing;
 pub mod rows;
 pub mod schema;

@@ -1,5 +1,7 @@
 //! A table as data: what a `CREATE TABLE` statement or a server says of it.
 
+pub mod parse;
+
 use serde::Serialize;
 
 use crate::names::{ColumnName, TableName};

@@ -1,6 +1,8 @@
 //! The topology: which instances there are, which schemas lie on them, which logical tables are
 //! split over the schemas and how.
 
+pub mod file;
+
 use std::fmt;
 use std::path::PathBuf;
 

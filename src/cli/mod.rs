@@ -1,0 +1,274 @@
+//! The command line: one file per subcommand, the flags they share, and what a subcommand gets to
+//! work with.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use indexmap::IndexMap;
+use secrecy::SecretString;
+
+use crate::error::{Error, Result};
+use crate::mysql::Servers;
+use crate::mysql::credentials::{CredentialSource, Credentials};
+use crate::names::InstanceName;
+use crate::report::{Format, Out, View};
+use crate::topology::{Endpoint, Topology};
+
+/// Plan, create, fill, rebalance, query and verify a sharded MySQL or MariaDB fleet
+#[derive(Parser, Debug)]
+#[command(name = "shardctl", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is well
+  1  the answer is no: drift, a limit passed, rows differ
+  2  usage, or a bad file
+  3  a server could not be reached, or refused
+  4  stopped safely, can be resumed
+  5  state unknown, look before acting";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Compare the topology file with itself: parse and check it
+    #[command(hide = true)]
+    Parse,
+}
+
+/// Flags that every subcommand takes.
+#[derive(Args, Debug, Clone, Default)]
+pub struct GlobalArgs {
+    /// Topology file
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SHARDCTL_TOPOLOGY",
+        default_value = "topology.yaml",
+        help_heading = "Global options"
+    )]
+    pub topology: PathBuf,
+    /// How results are printed
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        help_heading = "Global options"
+    )]
+    pub output: Format,
+    /// Read credentials from this MySQL option file only
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub defaults_file: Option<PathBuf>,
+    /// User to log in as
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    pub user: Option<String>,
+    /// Ask for the password
+    #[arg(short = 'p', long, global = true, help_heading = "Global options")]
+    pub ask_password: bool,
+    /// Use the servers of this sandbox in place of the topology's addresses
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    pub sandbox: Option<String>,
+    /// Log what is done to stderr (repeat for more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub verbose: u8,
+    /// No progress and no notes on stderr
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub quiet: bool,
+}
+
+/// What a subcommand has come to, where it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well: exit code 0.
+    Clean,
+    /// The answer is no; what was printed says why: exit code 1.
+    No,
+}
+
+/// What a subcommand works with.
+#[derive(Debug)]
+pub struct Context {
+    /// The shared flags.
+    pub global: GlobalArgs,
+    /// Where results go.
+    pub out: Out,
+}
+
+impl Context {
+    /// The topology of `--topology`, with the addresses of `--sandbox` put in.
+    ///
+    /// # Errors
+    /// The file cannot be read or has problems; the sandbox does not have an instance of it.
+    pub fn topology(&self) -> Result<Topology> {
+        let path = &self.global.topology;
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            Error::usage("could not read the topology file")
+                .at(path.display().to_string())
+                .cause(cause)
+                .next("name it with --topology FILE, or write one with `shardctl plan --write`")
+        })?;
+        let topology = crate::topology::file::parse(&text)
+            .map_err(|problems| problems.into_error(&path.display().to_string(), &text))?;
+        Ok(topology)
+    }
+
+    /// The credentials that flags, environment and option files give.
+    ///
+    /// # Errors
+    /// An option file cannot be read, or no password can be asked for.
+    pub fn credentials(&self) -> Result<Credentials> {
+        let password = if self.global.ask_password {
+            let typed = rpassword::prompt_password("Password: ").map_err(|cause| {
+                Error::usage("could not ask for the password")
+                    .cause(cause)
+                    .next("put it into an option file (--defaults-file) or SHARDCTL_PASSWORD")
+            })?;
+            Some(SecretString::from(typed))
+        } else {
+            None
+        };
+        Credentials::read(CredentialSource {
+            defaults_file: self.global.defaults_file.clone(),
+            user: self.global.user.clone(),
+            password,
+        })
+    }
+
+    /// Connects to these instances, at most `connections_max` connections each.
+    ///
+    /// # Errors
+    /// The credentials cannot be read, or an instance cannot be reached.
+    pub async fn connect(
+        &self,
+        instances: &IndexMap<InstanceName, Endpoint>,
+        connections_max: usize,
+    ) -> Result<Servers> {
+        Servers::connect(instances, &self.credentials()?, connections_max).await
+    }
+
+    /// Tells the person something on stderr, unless `--quiet`.
+    pub fn note(&self, text: &str) {
+        if !self.global.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Whether progress bars make sense: a person watches stderr.
+    pub fn shows_progress(&self) -> bool {
+        !self.global.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// Asks a yes-no question on the terminal. `yes` is the flag that answers it.
+    ///
+    /// # Errors
+    /// There is no terminal to ask on, or the answer is no.
+    pub fn confirm(&self, question: &str, yes: bool) -> Result<()> {
+        if yes {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Error::usage(question)
+                .cause("there is no terminal to ask on")
+                .next("say --yes to go on without asking"));
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin()
+            .read_line(&mut answer)
+            .map_err(|cause| Error::usage("could not read the answer").cause(cause))?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Error::stopped("not confirmed").now("nothing was changed")),
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results; anything else is a usage error.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    log_to_stderr(cli.global.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: could not start: {error}");
+            return ExitCode::from(5);
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(Outcome::Clean) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<Outcome> {
+    let width = std::io::stdout()
+        .is_terminal()
+        .then(|| comfy_table::Table::new().width())
+        .flatten();
+    let cx = &mut Context {
+        out: Out {
+            format: cli.global.output,
+            view: View { width },
+        },
+        global: cli.global,
+    };
+    match cli.command {
+        Command::Parse => cx.topology().map(|_| Outcome::Clean),
+    }
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "shardctl=info",
+        2 => "shardctl=debug",
+        _ => "shardctl=trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::new(level);
+    // A second subscriber in one process (tests) is no reason to fail.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}

@@ -1,0 +1,11 @@
+//! Everything that speaks to a server; the only importer of `mysql_async`.
+//!
+//! Every connection of the tool has the same session settings ([`server::SESSION`]), for a
+//! setting that holds on some connections only is how similar tools changed data silently.
+
+pub mod credentials;
+pub mod option_file;
+pub mod server;
+
+pub use mysql_async::Conn;
+pub use server::{Flavour, Server, Servers};
