@@ -215,12 +215,24 @@ fn shape_problem(error: &serde_yaml::Error) -> Problem {
         }
         Yaml::DuplicateMappingKey { key: None, .. } => "a key is there twice".to_owned(),
         // The text repeats the place at its end, which is said before it already.
-        other => strip_place(&other.to_string()),
+        other => plain_words(&strip_place(&other.to_string())),
     };
     Problem {
         line,
         column,
         message,
+    }
+}
+
+/// The reader's words for a value of the wrong type, as a person would say them.
+fn plain_words(message: &str) -> String {
+    match message {
+        "invalid u32" | "invalid i128" => "this should be a whole number".to_owned(),
+        "invalid u16" => "this should be a whole number from 0 to 65535".to_owned(),
+        "invalid bool" => "this should be true or false".to_owned(),
+        "expected string scalar" => "this should be a text".to_owned(),
+        "unexpected end of input" => "the file is empty, or ends too early".to_owned(),
+        other => other.to_owned(),
     }
 }
 
@@ -428,18 +440,32 @@ impl Checker {
             );
             return None;
         }
-        let pattern = self.take(entry.name.at(), NamePattern::new(&entry.name.value))?;
-        if count > 1 && !pattern.is_numbered() {
+        let pattern = self.take(entry.name.at(), NamePattern::new(&entry.name.value));
+        if let Some(pattern) = pattern.as_ref().filter(|p| count > 1 && !p.is_numbered()) {
             self.wrong(
                 entry.name.at(),
                 format!(
                     "`{pattern}` names all {count} schemas alike; put {{:02}} where the number goes"
                 ),
             );
-            return None;
         }
-        // The last name is the longest.
-        self.take(entry.name.at(), SchemaName::new(pattern.name(count - 1)))?;
+        let placed = self.placement(entry, instances);
+        let (pattern, placed) = (pattern?, placed?);
+        let mut schemas = Vec::with_capacity(count as usize);
+        for (number, instance) in (0..count).zip(placed) {
+            let name = self.take(entry.name.at(), SchemaName::new(pattern.name(number)))?;
+            schemas.push(Schema { name, instance });
+        }
+        Some((pattern, schemas))
+    }
+
+    /// The instance of each schema, by its number.
+    fn placement(
+        &mut self,
+        entry: &SchemasEntry,
+        instances: &IndexMap<InstanceName, Endpoint>,
+    ) -> Option<Vec<InstanceName>> {
+        let count = entry.count.value;
         let mut placed: Vec<Option<InstanceName>> = vec![None; count as usize];
         for (key, ranges) in &entry.on.value.0 {
             let Some((instance, _)) = instances
@@ -500,17 +526,8 @@ impl Checker {
                 entry.on.at(),
                 format!("{noun} {} {verb} placed nowhere", write_ranges(&nowhere)),
             );
-            return None;
         }
-        let mut schemas = Vec::with_capacity(count as usize);
-        for (number, instance) in (0..count).zip(placed) {
-            let name = self.take(entry.name.at(), SchemaName::new(pattern.name(number)))?;
-            schemas.push(Schema {
-                name,
-                instance: instance?,
-            });
-        }
-        Some((pattern, schemas))
+        placed.into_iter().collect()
     }
 
     fn tables(
