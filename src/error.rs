@@ -131,6 +131,14 @@ impl Error {
         &self.0.what
     }
 
+    /// What happened and why, on one line, for a cell of a table.
+    pub fn summary(&self) -> String {
+        match &self.0.cause {
+            Some(cause) => format!("{}: {}", self.0.what, cause.replace('\n', " ")),
+            None => self.0.what.clone(),
+        }
+    }
+
     /// The process exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.0.class.code())

@@ -17,7 +17,7 @@
 //! | [`fill`] | generated rows for trials and load tests | `names`, `rows`, `schema`, `topology` |
 //! | [`report`] | report structs to table, JSON, progress bars | decisions only |
 //! | [`mysql`] | the only importer of `mysql_async`: connect, inspect, read, write, fence | `names`, `schema`, `rows` |
-//! | [`sandbox`] | real local servers from the installed binaries | `names`, `error` |
+//! | [`sandbox`] | real local servers from the installed binaries | `names`, `topology` |
 //! | [`journal`] | a job's record on the control instance: load, save, lease | `rebalance`, `mysql` |
 //! | [`run`] | loops joining decisions to servers | all of the above |
 //! | [`cli`] | one file per subcommand | anything |
@@ -38,5 +38,6 @@ pub mod names;
 pub mod report;
 pub mod routing;
 pub mod rows;
+pub mod run;
 pub mod schema;
 pub mod topology;

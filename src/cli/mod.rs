@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand, the flags they share, and what a subcommand gets to
 //! work with.
 
+pub mod status;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,9 +39,7 @@ Exit codes:
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Compare the topology file with itself: parse and check it
-    #[command(hide = true)]
-    Parse,
+    Status(status::StatusArgs),
 }
 
 /// Flags that every subcommand takes.
@@ -254,7 +254,7 @@ async fn run(cli: Cli) -> Result<Outcome> {
         global: cli.global,
     };
     match cli.command {
-        Command::Parse => cx.topology().map(|_| Outcome::Clean),
+        Command::Status(args) => status::run(cx, args).await,
     }
 }
 

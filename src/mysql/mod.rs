@@ -4,6 +4,7 @@
 //! setting that holds on some connections only is how similar tools changed data silently.
 
 pub mod credentials;
+pub mod inspect;
 pub mod option_file;
 pub mod server;
 

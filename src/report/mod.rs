@@ -3,6 +3,8 @@
 //! A report is a `Serialize` struct that also knows how to print itself as text. JSON is the
 //! struct itself, so both faces always tell the same.
 
+pub mod status;
+
 use std::io::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -41,6 +43,15 @@ impl View {
             None => table.set_content_arrangement(ContentArrangement::Disabled),
         };
         table
+    }
+}
+
+/// Numbers line up on the right in these columns.
+pub fn right_align(table: &mut Table, columns: &[usize]) {
+    for index in columns {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
     }
 }
 

@@ -197,13 +197,25 @@ impl Topology {
     }
 
     /// Every place of a table, in order of the physical tables' numbers.
-    pub fn places<'a>(&self, table: &'a LogicalTable) -> impl Iterator<Item = Place> + use<'a> {
+    pub fn places(&self, table: &LogicalTable) -> impl Iterator<Item = Place> + use<> {
         let per_schema = table.tables_per_schema;
-        (0..self.shard_count() * per_schema).map(move |number| Place {
-            shard: ShardId(number / per_schema),
-            table: number,
-        })
+        self.shards()
+            .flat_map(move |shard| places_in(shard, per_schema))
     }
+
+    /// The places of a table in one shard.
+    pub fn places_in(
+        &self,
+        table: &LogicalTable,
+        shard: ShardId,
+    ) -> impl Iterator<Item = Place> + use<> {
+        places_in(shard, table.tables_per_schema)
+    }
+}
+
+fn places_in(shard: ShardId, per_schema: u32) -> impl Iterator<Item = Place> {
+    let first = shard.0 * per_schema;
+    (first..first + per_schema).map(move |table| Place { shard, table })
 }
 
 /// One place a row can live in: a schema and a physical table.

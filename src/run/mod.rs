@@ -1,0 +1,3 @@
+//! Loops that join decisions to servers.
+
+pub mod status;
