@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand, the flags they share, and what a subcommand gets to
 //! work with.
 
+pub mod create;
+pub mod route;
 pub mod status;
 
 use std::io::IsTerminal;
@@ -39,7 +41,9 @@ Exit codes:
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Create(create::CreateArgs),
     Status(status::StatusArgs),
+    Route(route::RouteArgs),
 }
 
 /// Flags that every subcommand takes.
@@ -254,6 +258,8 @@ async fn run(cli: Cli) -> Result<Outcome> {
         global: cli.global,
     };
     match cli.command {
+        Command::Create(args) => create::run(cx, args).await,
+        Command::Route(args) => route::run(cx, args).await,
         Command::Status(args) => status::run(cx, args).await,
     }
 }

@@ -124,6 +124,34 @@ pub async fn schemas(server: &Server, conn: &mut Conn) -> Result<Vec<String>> {
         .map_err(|cause| server.explain("could not list the schemas", &cause))
 }
 
+/// The tables and views of these schemas, in order of their names.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn tables_and_views(
+    server: &Server,
+    conn: &mut Conn,
+    schemas: &[SchemaName],
+) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for batch in schemas.chunks(500) {
+        let marks = vec!["?"; batch.len()].join(",");
+        let names: Vec<&str> = batch.iter().map(SchemaName::as_str).collect();
+        let rows: Vec<(String, String)> = conn
+            .exec(
+                format!(
+                    "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+                     WHERE TABLE_SCHEMA IN ({marks}) ORDER BY TABLE_SCHEMA, TABLE_NAME"
+                ),
+                names,
+            )
+            .await
+            .map_err(|cause| server.explain("could not list the tables", &cause))?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
 /// Seconds the server lags behind the one it replicates from; `None` where it replicates from
 /// none. `Some(None)` where it does but the lag is not known: replication stands.
 ///

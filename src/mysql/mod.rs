@@ -3,10 +3,12 @@
 //! Every connection of the tool has the same session settings ([`server::SESSION`]), for a
 //! setting that holds on some connections only is how similar tools changed data silently.
 
+pub mod bulk;
 pub mod credentials;
 pub mod inspect;
 pub mod option_file;
 pub mod server;
+pub mod write;
 
 pub use mysql_async::Conn;
 pub use server::{Flavour, Server, Servers};

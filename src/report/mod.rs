@@ -3,6 +3,8 @@
 //! A report is a `Serialize` struct that also knows how to print itself as text. JSON is the
 //! struct itself, so both faces always tell the same.
 
+pub mod create;
+pub mod route;
 pub mod status;
 
 use std::io::Write;

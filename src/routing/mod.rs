@@ -1,1 +1,211 @@
 //! Key to shard.
+//!
+//! A [`Router`] is made from a logical table once and then answers for any number of keys. One key
+//! gives schema and table, which lie contiguous in each schema; where a second key chooses the
+//! table, the first gives the schema and the second the table within it.
+
+pub mod functions;
+
+use crate::names::{ColumnName, ShardId};
+use crate::rows::key::{KeyType, KeyValue};
+use crate::topology::{KeyRule, LogicalTable, Place, ShardFunction, Topology};
+use functions::FunctionError;
+
+/// Why a table or a key cannot be routed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// A broadcast table has its rows in every schema.
+    #[error("`{0}` is a broadcast table; its rows are in every schema")]
+    Broadcast(String),
+    /// The shard key's column has a type that cannot be routed by.
+    #[error("column `{column}` of `{table}` has a type that cannot be a shard key")]
+    KeyType {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A range function whose bounds do not make as many parts as there are schemas or tables.
+    #[error("{bounds} bounds give {} parts, and there are {parts} {what}", bounds + 1)]
+    Bounds {
+        /// How many bounds there are.
+        bounds: usize,
+        /// How many parts are needed.
+        parts: u32,
+        /// What the parts are: schemas or tables in a schema.
+        what: &'static str,
+    },
+    /// A range function alone cannot choose among several tables of a schema.
+    #[error("range gives the schema only; `{0}` has several tables in each and no table_key")]
+    RangeTables(String),
+    /// The second key is needed and was not given.
+    #[error("the table within the schema is chosen by `{0}`, which was not given")]
+    NoTableKey(String),
+    /// The function has no place for the key.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
+}
+
+/// Routes the keys of one logical table.
+#[derive(Debug, Clone)]
+pub struct Router {
+    schemas: u32,
+    tables_per_schema: u32,
+    schema: Rule,
+    table: Option<Rule>,
+}
+
+/// A key, its type, and its function.
+#[derive(Debug, Clone)]
+struct Rule {
+    column: ColumnName,
+    kind: KeyType,
+    function: ShardFunction,
+}
+
+impl Rule {
+    fn new(table: &LogicalTable, rule: &KeyRule) -> Result<Self, RouteError> {
+        let kind = table
+            .def
+            .column(rule.column.as_str())
+            .and_then(KeyType::of)
+            .ok_or_else(|| RouteError::KeyType {
+                table: table.name.to_string(),
+                column: rule.column.to_string(),
+            })?;
+        Ok(Self {
+            column: rule.column.clone(),
+            kind,
+            function: rule.function.clone(),
+        })
+    }
+
+    fn is_text(&self) -> bool {
+        matches!(self.kind, KeyType::Text { .. })
+    }
+
+    /// The part of the key among `parts` parts.
+    fn part(&self, key: &KeyValue, parts: u32) -> Result<u32, RouteError> {
+        Ok(match &self.function {
+            ShardFunction::Mod => functions::modulo(key, parts)?,
+            ShardFunction::Crc32 => functions::crc32(key, parts)?,
+            ShardFunction::DrdsHash => functions::drds_hash(key, self.is_text(), parts)?,
+            ShardFunction::DrdsUniHash => {
+                functions::drds_uni_hash(key, self.is_text(), parts, 1)?.0
+            }
+            ShardFunction::Range { bounds } => functions::range(key, bounds)?,
+        })
+    }
+
+    fn check_bounds(&self, parts: u32, what: &'static str) -> Result<(), RouteError> {
+        match &self.function {
+            ShardFunction::Range { bounds } if bounds.len() as u64 + 1 != u64::from(parts) => {
+                Err(RouteError::Bounds {
+                    bounds: bounds.len(),
+                    parts,
+                    what,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Router {
+    /// The router of a table.
+    ///
+    /// # Errors
+    /// It is a broadcast table, a key column's type cannot be routed by, or the bounds of a range
+    /// do not fit the layout.
+    pub fn new(topology: &Topology, table: &LogicalTable) -> Result<Self, RouteError> {
+        let split = table
+            .spread
+            .split()
+            .ok_or_else(|| RouteError::Broadcast(table.name.to_string()))?;
+        let router = Self {
+            schemas: topology.shard_count(),
+            tables_per_schema: table.tables_per_schema,
+            schema: Rule::new(table, &split.schema)?,
+            table: match &split.table {
+                Some(rule) => Some(Rule::new(table, rule)?),
+                None => None,
+            },
+        };
+        router.schema.check_bounds(router.schemas, "schemas")?;
+        match &router.table {
+            Some(rule) => rule.check_bounds(router.tables_per_schema, "tables in a schema")?,
+            None => {
+                let is_range = matches!(router.schema.function, ShardFunction::Range { .. });
+                if is_range && router.tables_per_schema > 1 {
+                    return Err(RouteError::RangeTables(table.name.to_string()));
+                }
+            }
+        }
+        Ok(router)
+    }
+
+    /// The shard key's column.
+    pub fn schema_column(&self) -> &ColumnName {
+        &self.schema.column
+    }
+
+    /// The shard key's type.
+    pub fn schema_key_type(&self) -> &KeyType {
+        &self.schema.kind
+    }
+
+    /// The column of the second key, where there is one.
+    pub fn table_column(&self) -> Option<&ColumnName> {
+        self.table.as_ref().map(|rule| &rule.column)
+    }
+
+    /// The type of the second key, where there is one.
+    pub fn table_key_type(&self) -> Option<&KeyType> {
+        self.table.as_ref().map(|rule| &rule.kind)
+    }
+
+    /// The one place of a row with this key. `table_key` is looked at only where a second key
+    /// chooses the table.
+    ///
+    /// # Errors
+    /// The function has no place for the key, or the second key is missing.
+    pub fn place(&self, key: &KeyValue, table_key: Option<&KeyValue>) -> Result<Place, RouteError> {
+        let per_schema = self.tables_per_schema;
+        let (shard, number) = match (&self.table, &self.schema.function) {
+            (Some(rule), _) => {
+                let second =
+                    table_key.ok_or_else(|| RouteError::NoTableKey(rule.column.to_string()))?;
+                let shard = self.schema.part(key, self.schemas)?;
+                (shard, shard * per_schema + rule.part(second, per_schema)?)
+            }
+            (None, ShardFunction::DrdsUniHash) => {
+                let text = self.schema.is_text();
+                let (shard, table) = functions::drds_uni_hash(key, text, self.schemas, per_schema)?;
+                (shard, shard * per_schema + table)
+            }
+            (None, ShardFunction::Range { .. }) => {
+                let shard = self.schema.part(key, self.schemas)?;
+                (shard, shard)
+            }
+            (None, _) => {
+                let number = self.schema.part(key, self.schemas * per_schema)?;
+                (number / per_schema, number)
+            }
+        };
+        Ok(Place {
+            shard: ShardId(shard),
+            table: number,
+        })
+    }
+
+    /// The shard of a row with this key, whatever its second key.
+    ///
+    /// # Errors
+    /// The function has no place for the key.
+    pub fn shard(&self, key: &KeyValue) -> Result<ShardId, RouteError> {
+        match &self.table {
+            Some(_) => Ok(ShardId(self.schema.part(key, self.schemas)?)),
+            None => Ok(self.place(key, None)?.shard),
+        }
+    }
+}

@@ -1,3 +1,5 @@
 //! Rows as values: typed keys.
 
 pub mod key;
+mod key_type;
+pub mod value;

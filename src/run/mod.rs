@@ -1,3 +1,4 @@
 //! Loops that join decisions to servers.
 
+pub mod create;
 pub mod status;

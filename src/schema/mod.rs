@@ -1,6 +1,9 @@
 //! A table as data: what a `CREATE TABLE` statement or a server says of it.
 
+pub mod compare;
 pub mod parse;
+pub mod render;
+mod tokens;
 
 use serde::Serialize;
 

@@ -348,6 +348,9 @@ impl Checker {
                 continue;
             };
             let instance = &entry.value;
+            // An instance that is wrong keeps its name, so that what refers to it is not called
+            // wrong as well; the file is refused all the same.
+            instances.insert(name.clone(), Endpoint::Socket(Default::default()));
             let endpoint = match (&instance.host, &instance.socket) {
                 (Some(host), None) if host.value.trim().is_empty() => {
                     self.wrong(host.at(), format!("instance {name}: the host is empty"));
@@ -496,18 +499,20 @@ impl Checker {
                             count - 1
                         ),
                     );
-                    continue;
                 }
-                for number in first..=last {
+                // A range that overlaps another is said once, not for each schema in it.
+                let mut said = false;
+                for number in first..=last.min(count - 1) {
                     let place = &mut placed[number as usize];
                     match place {
-                        Some(other) => {
+                        Some(other) if !said => {
+                            said = true;
                             let message = format!(
                                 "schema {number} is placed twice, on {other} and on {instance}"
                             );
                             self.wrong(ranges.at(), message);
-                            break;
                         }
+                        Some(_) => {}
                         None => *place = Some(instance.clone()),
                     }
                 }
@@ -798,7 +803,11 @@ impl Checker {
                 Some(None)
             }
             Some(key) => {
-                if table.tables_per_schema.as_ref().is_none_or(|n| n.value < 2) {
+                if table
+                    .tables_per_schema
+                    .as_ref()
+                    .is_none_or(|n| n.value == 1)
+                {
                     self.wrong(
                         key.at(),
                         format!("`{name}` has one table per schema; a table_key chooses nothing"),

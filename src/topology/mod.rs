@@ -1,6 +1,7 @@
 //! The topology: which instances there are, which schemas lie on them, which logical tables are
 //! split over the schemas and how.
 
+pub mod create;
 pub mod file;
 
 use std::fmt;

@@ -105,7 +105,7 @@ fn the_shape_is_checked_with_its_place() {
         "  rds-1: { socket",
         &["5:3: the key `rds-1` is there twice"],
     );
-    check("  count: 4\n", "", &["8:3: the key `count` is missing"]);
+    check("  count: 4\n", "", &["9:3: the key `count` is missing"]);
 }
 
 #[test]

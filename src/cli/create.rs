@@ -1,0 +1,54 @@
+//! `shardctl create`.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Context, Outcome};
+use crate::error::Result;
+use crate::run::create;
+
+/// Connections to each instance; as many statements run at once.
+const CONNECTIONS_MAX: usize = 4;
+
+/// Create the schemas and tables that the servers lack
+///
+/// What exists is compared with the topology and never altered: a table that differs is reported
+/// as drift, with exit code 1. A run that failed half way is completed by a second one.
+#[derive(clap::Args, Debug)]
+pub struct CreateArgs {
+    /// Print the SQL and run nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: do not connect, print what a fleet with nothing on it needs
+    #[arg(long, requires = "dry_run")]
+    offline: bool,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// The topology is bad, a server cannot be reached, or a statement is refused.
+pub async fn run(cx: &mut Context, args: CreateArgs) -> Result<Outcome> {
+    let topology = cx.topology()?;
+    if args.offline {
+        let plan = create::from_nothing(&topology)?;
+        cx.out.show(&create::report(plan, true, None))?;
+        return Ok(Outcome::Clean);
+    }
+    let servers = cx.connect(&topology.instances, CONNECTIONS_MAX).await?;
+    let plan = create::look(&topology, &servers).await?;
+    let drifted = !plan.drift.is_empty();
+    if !args.dry_run {
+        let bar = match cx.shows_progress() {
+            true => ProgressBar::new(plan.steps.len() as u64).with_style(
+                ProgressStyle::with_template("creating {bar:40} {pos}/{len}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            ),
+            false => ProgressBar::hidden(),
+        };
+        create::execute(&servers, &plan, &|_| bar.inc(1)).await?;
+        bar.finish_and_clear();
+    }
+    servers.disconnect().await;
+    cx.out.show(&create::report(plan, args.dry_run, None))?;
+    Ok(if drifted { Outcome::No } else { Outcome::Clean })
+}

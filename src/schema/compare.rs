@@ -1,0 +1,474 @@
+//! Two definitions of a table, by meaning.
+//!
+//! What the servers spell differently or fill in by themselves is no difference: display widths,
+//! the charset a collation implies, defaults nobody wrote, names the server chose, the order of
+//! indexes.
+
+use std::fmt;
+
+use super::{Collation, Column, ColumnType, Index, IndexKind, KeyPart, TableDef};
+
+/// One way in which a table is not as wanted. Displays as a phrase: `lacks index ...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// A wanted column is not there.
+    ColumnMissing(String),
+    /// A column is there that nobody wants.
+    ColumnExtra(String),
+    /// A column is not as wanted.
+    Column {
+        /// Its name.
+        column: String,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        wanted: String,
+    },
+    /// The columns are the wanted ones in another order.
+    ColumnOrder,
+    /// The primary key is another.
+    PrimaryKey {
+        /// What it is.
+        found: String,
+        /// What it should be.
+        wanted: String,
+    },
+    /// A wanted index is not there.
+    IndexMissing(String),
+    /// An index is there that nobody wants.
+    IndexExtra(String),
+    /// A foreign key or check is not there.
+    ConstraintMissing(String),
+    /// A foreign key or check is there that nobody wants.
+    ConstraintExtra(String),
+    /// An option of the table is not as wanted.
+    Option {
+        /// Its name.
+        option: String,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        wanted: String,
+    },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::ColumnMissing(column) => write!(f, "lacks column {column}"),
+            Difference::ColumnExtra(column) => write!(f, "has a further column {column}"),
+            Difference::Column {
+                column,
+                found,
+                wanted,
+            } => write!(f, "column `{column}` is {found}, wanted {wanted}"),
+            Difference::ColumnOrder => write!(f, "has its columns in another order"),
+            Difference::PrimaryKey { found, wanted } => {
+                write!(f, "its primary key is {found}, wanted {wanted}")
+            }
+            Difference::IndexMissing(index) => write!(f, "lacks {index}"),
+            Difference::IndexExtra(index) => write!(f, "has a further {index}"),
+            Difference::ConstraintMissing(text) => write!(f, "lacks the constraint {text}"),
+            Difference::ConstraintExtra(text) => write!(f, "has a further constraint {text}"),
+            Difference::Option {
+                option,
+                found,
+                wanted,
+            } => write!(f, "{option} is {found}, wanted {wanted}"),
+        }
+    }
+}
+
+/// How `found` differs from `wanted`; empty where they mean the same. The table's name does not
+/// count.
+pub fn differences(wanted: &TableDef, found: &TableDef) -> Vec<Difference> {
+    let mut out = Vec::new();
+    columns(wanted, found, &mut out);
+    if key_text(&wanted.primary_key) != key_text(&found.primary_key) {
+        out.push(Difference::PrimaryKey {
+            found: key_text(&found.primary_key),
+            wanted: key_text(&wanted.primary_key),
+        });
+    }
+    indexes(wanted, found, &mut out);
+    constraints(wanted, found, &mut out);
+    options(wanted, found, &mut out);
+    out
+}
+
+fn columns(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
+    for column in &wanted.columns {
+        let Some(there) = found.column(column.name.as_str()) else {
+            out.push(Difference::ColumnMissing(describe(column)));
+            continue;
+        };
+        if !same_column(column, there, wanted, found) {
+            out.push(Difference::Column {
+                column: column.name.to_string(),
+                found: describe_type(there),
+                wanted: describe_type(column),
+            });
+        }
+    }
+    for column in &found.columns {
+        if wanted.column(column.name.as_str()).is_none() {
+            out.push(Difference::ColumnExtra(describe(column)));
+        }
+    }
+    if out.is_empty() {
+        let names = |def: &TableDef| -> Vec<String> {
+            let lower = |column: &Column| column.name.as_str().to_lowercase();
+            def.columns.iter().map(lower).collect()
+        };
+        if names(wanted) != names(found) {
+            out.push(Difference::ColumnOrder);
+        }
+    }
+}
+
+fn same_column(wanted: &Column, found: &Column, want: &TableDef, have: &TableDef) -> bool {
+    let default = |column: &Column| column.default.as_deref().map(unparenthesised);
+    same_type(wanted, found, want, have)
+        && wanted.nullable == found.nullable
+        && default(wanted) == default(found)
+        && wanted.on_update == found.on_update
+        && wanted.auto_increment == found.auto_increment
+        && wanted.comment == found.comment
+        && same_generated(wanted, found)
+}
+
+/// MySQL prints an expression default in parentheses of its own, and charset introducers inside
+/// an expression; neither changes its meaning.
+fn unparenthesised(text: &str) -> String {
+    let mut text = text.trim();
+    while let Some(inner) = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')) {
+        text = inner;
+    }
+    text.chars()
+        .filter(|c| !c.is_whitespace() && *c != '`')
+        .collect::<String>()
+        .replace("_utf8mb4'", "'")
+        .replace("_latin1'", "'")
+}
+
+fn same_generated(wanted: &Column, found: &Column) -> bool {
+    match (&wanted.generated, &found.generated) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            // The servers rewrite expressions: parentheses, spaces, quotes. What is left after
+            // those must agree.
+            let bare = |text: &str| unparenthesised(text).replace(['(', ')'], "");
+            a.stored == b.stored && bare(&a.expression) == bare(&b.expression)
+        }
+        _ => false,
+    }
+}
+
+/// Text columns agree where neither's stated charset or collation contradicts the other's.
+fn same_type(wanted: &Column, found: &Column, want: &TableDef, have: &TableDef) -> bool {
+    let (Some(a), Some(b)) = (text_of(&wanted.kind), text_of(&found.kind)) else {
+        return wanted.kind == found.kind;
+    };
+    if strip(&wanted.kind) != strip(&found.kind) {
+        return false;
+    }
+    let or = |own: &Collation, table: &TableDef| Collation {
+        charset: own
+            .charset
+            .clone()
+            .or(table.options.collation.charset.clone()),
+        name: own.name.clone(),
+    };
+    let (a, b) = (or(a, want), or(b, have));
+    // A server that leaves the collation out means the charset's default, and one that prints it
+    // may print that default: only two stated ones can contradict.
+    let agree = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+    agree(&a.charset, &b.charset) && collations_agree(&a, &b)
+}
+
+fn collations_agree(wanted: &Collation, found: &Collation) -> bool {
+    match (&wanted.name, &found.name) {
+        (Some(a), Some(b)) => a == b,
+        // Wanted a certain one, found the default of the charset.
+        (Some(a), None) => is_default(a),
+        // The DDL leaves it to the server.
+        (None, _) => true,
+    }
+}
+
+/// Whether a server that prints a charset without a collation can mean this one: `SHOW CREATE
+/// TABLE` leaves out the charset's default.
+fn is_default(name: &str) -> bool {
+    name.ends_with("_general_ci")
+        || name == "utf8mb4_0900_ai_ci"
+        || name == "latin1_swedish_ci"
+        || name == "binary"
+}
+
+fn text_of(kind: &ColumnType) -> Option<&Collation> {
+    match kind {
+        ColumnType::Char { collation, .. }
+        | ColumnType::Varchar { collation, .. }
+        | ColumnType::Text { collation, .. }
+        | ColumnType::Enum { collation, .. }
+        | ColumnType::Set { collation, .. } => Some(collation),
+        _ => None,
+    }
+}
+
+fn strip(kind: &ColumnType) -> ColumnType {
+    let mut kind = kind.clone();
+    match &mut kind {
+        ColumnType::Char { collation, .. }
+        | ColumnType::Varchar { collation, .. }
+        | ColumnType::Text { collation, .. }
+        | ColumnType::Enum { collation, .. }
+        | ColumnType::Set { collation, .. } => *collation = Collation::default(),
+        _ => {}
+    }
+    kind
+}
+
+fn indexes(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
+    let mut left: Vec<&Index> = found.indexes.iter().collect();
+    for index in &wanted.indexes {
+        let same = |there: &&Index| {
+            let names = match (&index.name, &there.name) {
+                (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+                _ => true,
+            };
+            names && index.kind == there.kind && key_text(&index.parts) == key_text(&there.parts)
+        };
+        match left.iter().position(same) {
+            Some(at) => {
+                left.remove(at);
+            }
+            None => out.push(Difference::IndexMissing(index_text(index))),
+        }
+    }
+    for index in left {
+        // InnoDB makes an index for a foreign key that has none, and names it as it likes.
+        let for_foreign_key = wanted
+            .constraints
+            .iter()
+            .any(|text| text.contains(&format!("foreign key{}", bare_key(&index.parts))));
+        if !for_foreign_key {
+            out.push(Difference::IndexExtra(index_text(index)));
+        }
+    }
+}
+
+fn bare_key(parts: &[KeyPart]) -> String {
+    let names: Vec<String> = parts
+        .iter()
+        .map(|part| format!("`{}`", part.column.to_lowercase()))
+        .collect();
+    format!("({})", names.join(","))
+}
+
+fn constraints(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
+    let bare = |text: &String| -> String {
+        text.to_lowercase()
+            .chars()
+            .filter(|c| !c.is_whitespace() && !"`()".contains(*c))
+            .collect::<String>()
+            .replace("_utf8mb4'", "'")
+    };
+    for text in &wanted.constraints {
+        if !found
+            .constraints
+            .iter()
+            .any(|there| bare(there) == bare(text))
+        {
+            out.push(Difference::ConstraintMissing(text.clone()));
+        }
+    }
+    for text in &found.constraints {
+        if !wanted
+            .constraints
+            .iter()
+            .any(|there| bare(there) == bare(text))
+        {
+            out.push(Difference::ConstraintExtra(text.clone()));
+        }
+    }
+}
+
+/// Options count only where they are wanted, but for what changes the table's nature.
+fn options(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
+    let mut option = |name: &str, want: &Option<String>, have: &Option<String>| {
+        if let Some(want) = want
+            && Some(want) != have.as_ref()
+        {
+            out.push(Difference::Option {
+                option: name.to_owned(),
+                found: have.clone().unwrap_or_else(|| "not set".to_owned()),
+                wanted: want.clone(),
+            });
+        }
+    };
+    let (want, have) = (&wanted.options, &found.options);
+    option("engine", &want.engine, &have.engine);
+    option("row format", &want.row_format, &have.row_format);
+    option("charset", &want.collation.charset, &have.collation.charset);
+    if !collations_agree(&want.collation, &have.collation) {
+        option("collation", &want.collation.name, &have.collation.name);
+    }
+    if !want.comment.is_empty() {
+        option(
+            "comment",
+            &Some(want.comment.clone()),
+            &Some(have.comment.clone()),
+        );
+    }
+    for nature in ["PARTITION", "SYSTEM_VERSIONING"] {
+        let get = |list: &[(String, String)]| {
+            let entry = list.iter().find(|(name, _)| name == nature);
+            entry.map(|(_, value)| value.clone())
+        };
+        let (a, b) = (get(&want.other), get(&have.other));
+        let bare = |text: &Option<String>| {
+            let text = text.clone().unwrap_or_default();
+            text.chars()
+                .filter(|c| !c.is_whitespace() && !"`(),".contains(*c))
+                .collect::<String>()
+                .replace("engine=innodb", "")
+        };
+        if bare(&a) != bare(&b) {
+            out.push(Difference::Option {
+                option: nature.to_lowercase().replace('_', " "),
+                found: b.unwrap_or_else(|| "not set".to_owned()),
+                wanted: a.unwrap_or_else(|| "not set".to_owned()),
+            });
+        }
+    }
+}
+
+fn key_text(parts: &[KeyPart]) -> String {
+    if parts.is_empty() {
+        return "none".to_owned();
+    }
+    let texts: Vec<String> = parts
+        .iter()
+        .map(|part| {
+            let column = if part.column.starts_with('(') {
+                format!("({})", unparenthesised(&part.column))
+            } else {
+                part.column.to_lowercase()
+            };
+            let prefix = part.prefix.map(|n| format!("({n})")).unwrap_or_default();
+            let order = if part.descending { " desc" } else { "" };
+            format!("{column}{prefix}{order}")
+        })
+        .collect();
+    format!("({})", texts.join(", "))
+}
+
+fn index_text(index: &Index) -> String {
+    let kind = match index.kind {
+        IndexKind::Plain => "index",
+        IndexKind::Unique => "unique index",
+        IndexKind::Fulltext => "fulltext index",
+        IndexKind::Spatial => "spatial index",
+    };
+    let name = index
+        .name
+        .as_ref()
+        .map(|n| format!("`{n}` "))
+        .unwrap_or_default();
+    format!("{kind} {name}{}", key_text(&index.parts))
+}
+
+fn describe(column: &Column) -> String {
+    format!("`{}` {}", column.name, describe_type(column))
+}
+
+/// A column in SQL words.
+fn describe_type(column: &Column) -> String {
+    let mut text = type_text(&column.kind);
+    if let Some(collation) = text_of(&column.kind) {
+        match (&collation.name, &collation.charset) {
+            (Some(name), _) => text.push_str(&format!(" collate {name}")),
+            (None, Some(charset)) => text.push_str(&format!(" charset {charset}")),
+            (None, None) => {}
+        }
+    }
+    if !column.nullable {
+        text.push_str(" not null");
+    }
+    if let Some(default) = &column.default {
+        text.push_str(&format!(" default {default}"));
+    }
+    if let Some(on_update) = &column.on_update {
+        text.push_str(&format!(" on update {on_update}"));
+    }
+    if column.auto_increment {
+        text.push_str(" auto_increment");
+    }
+    if let Some(generated) = &column.generated {
+        let kind = if generated.stored {
+            "stored"
+        } else {
+            "virtual"
+        };
+        text.push_str(&format!(" as {} {kind}", generated.expression));
+    }
+    if !column.comment.is_empty() {
+        text.push_str(&format!(" comment '{}'", column.comment));
+    }
+    text
+}
+
+/// A type in SQL words.
+pub fn type_text(kind: &ColumnType) -> String {
+    let unsigned = |yes: bool| if yes { " unsigned" } else { "" };
+    let sized = |names: [&str; 4], length_bytes: u8| {
+        names[usize::from(length_bytes.clamp(1, 4)) - 1].to_owned()
+    };
+    let fraction = |name: &str, digits: u8| match digits {
+        0 => name.to_owned(),
+        digits => format!("{name}({digits})"),
+    };
+    let list = |name: &str, values: &[String]| format!("{name}('{}')", values.join("','"));
+    match kind {
+        ColumnType::Integer { bytes, unsigned: u } => {
+            let name = match bytes {
+                1 => "tinyint",
+                2 => "smallint",
+                3 => "mediumint",
+                4 => "int",
+                _ => "bigint",
+            };
+            format!("{name}{}", unsigned(*u))
+        }
+        ColumnType::Decimal {
+            precision,
+            scale,
+            unsigned: u,
+        } => format!("decimal({precision},{scale}){}", unsigned(*u)),
+        ColumnType::Float { unsigned: u } => format!("float{}", unsigned(*u)),
+        ColumnType::Double { unsigned: u } => format!("double{}", unsigned(*u)),
+        ColumnType::Bit { bits } => format!("bit({bits})"),
+        ColumnType::Char { chars, .. } => format!("char({chars})"),
+        ColumnType::Varchar { chars, .. } => format!("varchar({chars})"),
+        ColumnType::Text { length_bytes, .. } => sized(
+            ["tinytext", "text", "mediumtext", "longtext"],
+            *length_bytes,
+        ),
+        ColumnType::Binary { bytes } => format!("binary({bytes})"),
+        ColumnType::Varbinary { bytes } => format!("varbinary({bytes})"),
+        ColumnType::Blob { length_bytes } => sized(
+            ["tinyblob", "blob", "mediumblob", "longblob"],
+            *length_bytes,
+        ),
+        ColumnType::Enum { values, .. } => list("enum", values),
+        ColumnType::Set { values, .. } => list("set", values),
+        ColumnType::Date => "date".to_owned(),
+        ColumnType::Time { fraction: digits } => fraction("time", *digits),
+        ColumnType::Datetime { fraction: digits } => fraction("datetime", *digits),
+        ColumnType::Timestamp { fraction: digits } => fraction("timestamp", *digits),
+        ColumnType::Year => "year".to_owned(),
+        ColumnType::Json => "json".to_owned(),
+        ColumnType::Other(name) => name.clone(),
+    }
+}
