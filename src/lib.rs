@@ -33,6 +33,7 @@
 
 pub mod cli;
 pub mod error;
+pub mod fill;
 pub mod mysql;
 pub mod names;
 pub mod report;

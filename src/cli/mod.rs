@@ -2,6 +2,7 @@
 //! work with.
 
 pub mod create;
+pub mod fill;
 pub mod route;
 pub mod status;
 
@@ -42,6 +43,7 @@ Exit codes:
 #[derive(Subcommand, Debug)]
 enum Command {
     Create(create::CreateArgs),
+    Fill(fill::FillArgs),
     Status(status::StatusArgs),
     Route(route::RouteArgs),
 }
@@ -260,6 +262,7 @@ async fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Create(args) => create::run(cx, args).await,
         Command::Route(args) => route::run(cx, args).await,
+        Command::Fill(args) => fill::run(cx, args).await,
         Command::Status(args) => status::run(cx, args).await,
     }
 }

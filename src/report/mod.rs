@@ -4,6 +4,7 @@
 //! struct itself, so both faces always tell the same.
 
 pub mod create;
+pub mod fill;
 pub mod route;
 pub mod status;
 

@@ -1,4 +1,5 @@
 //! Loops that join decisions to servers.
 
 pub mod create;
+pub mod fill;
 pub mod status;

@@ -1,0 +1,341 @@
+//! Fills the user center with generated members.
+//!
+//! Generators run on threads of their own, route each row and gather a batch for each physical
+//! table; writers, a few connections to each instance, send the batches as they fill. What is held
+//! in memory is one batch for each physical table and the few that wait for a writer.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::{join_all, try_join_all};
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Result};
+use crate::fill::members::{Members, TABLES};
+use crate::mysql::bulk::{self, BulkColumn};
+use crate::mysql::{Server, Servers, inspect};
+use crate::names::InstanceName;
+use crate::routing::Router;
+use crate::rows::key::{KeyType, KeyValue};
+use crate::rows::value::Value;
+use crate::topology::{PhysicalTable, Topology};
+
+/// Rows of a batch. Large enough that the servers' cost of a statement does not count, small
+/// enough that a batch for each of some hundred physical tables fits in memory.
+const BATCH_ROWS: usize = 2_000;
+
+/// Batches that may wait for each instance.
+const WAITING_BATCHES: usize = 4;
+
+/// Members that one thread generates in one go.
+const BLOCK_MEMBERS: u64 = 2_000;
+
+/// How to fill.
+#[derive(Debug, Clone, Copy)]
+pub struct FillOptions {
+    /// Connections that write to each instance.
+    pub writers: usize,
+    /// Threads that generate rows.
+    pub generators: usize,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// Rows by logical table, in the order of [`TABLES`].
+    pub rows: Vec<(&'static str, u64)>,
+}
+
+/// A generated table, ready to be routed.
+struct Target {
+    router: Router,
+    key_index: usize,
+    columns: Vec<BulkColumn>,
+    /// Physical tables by number.
+    physical: Vec<PhysicalTable>,
+}
+
+/// Rows for one physical table.
+struct Batch {
+    /// The table's number in [`TABLES`].
+    table: usize,
+    /// The physical table's number.
+    place: u32,
+    rows: Vec<Vec<Value>>,
+}
+
+/// Fills the tables. `progress` hears of rows written. Afterwards the rows of every physical
+/// table are counted.
+///
+/// # Errors
+/// The topology is not the user center, the tables are not there or not empty, a server refuses,
+/// or a count is not what was written. What was written stays: `create` on empty schemas starts
+/// anew.
+pub async fn fill(
+    topology: &Topology,
+    servers: &Servers,
+    members: Members,
+    options: FillOptions,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Filled> {
+    let targets = Arc::new(targets(topology)?);
+    refuse_unless_empty(&targets, servers).await?;
+
+    let mut senders: BTreeMap<InstanceName, mpsc::Sender<Batch>> = BTreeMap::new();
+    let mut receivers = Vec::new();
+    for server in servers.iter() {
+        let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
+        senders.insert(server.name().clone(), sender);
+        receivers.push((server, Arc::new(tokio::sync::Mutex::new(receiver))));
+    }
+
+    let next = Arc::new(AtomicU64::new(0));
+    let generators: Vec<_> = (0..options.generators.max(1))
+        .map(|_| {
+            let (targets, next, senders) = (targets.clone(), next.clone(), senders.clone());
+            tokio::task::spawn_blocking(move || generate(&targets, members, &next, &senders))
+        })
+        .collect();
+    // The channels close when the last generator is done.
+    drop(senders);
+
+    let written = Mutex::new(BTreeMap::<(usize, u32), u64>::new());
+    let writers = receivers.iter().flat_map(|(server, receiver)| {
+        let (targets, written) = (&targets, &written);
+        (0..options.writers.max(1)).map(move |_| async move {
+            let answer = write(server, targets, receiver, written, progress).await;
+            if answer.is_err() {
+                // Generators that wait for room in the channel are let go.
+                receiver.lock().await.close();
+            }
+            answer
+        })
+    });
+    let answers = join_all(writers).await;
+    let mut routed = Ok(());
+    for generator in generators {
+        match generator.await {
+            Ok(answer) => routed = routed.and(answer),
+            Err(cause) => {
+                return Err(Error::unknown("a generator of rows broke off").cause(cause));
+            }
+        }
+    }
+    for answer in answers {
+        answer?;
+    }
+    routed?;
+
+    let written = written
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    count(&targets, servers, &written).await?;
+    let rows = TABLES
+        .iter()
+        .enumerate()
+        .map(|(index, table)| {
+            let own = written.iter().filter(|((table, _), _)| *table == index);
+            (table.table, own.map(|(_, rows)| rows).sum())
+        })
+        .collect();
+    Ok(Filled { rows })
+}
+
+fn targets(topology: &Topology) -> Result<Vec<Target>> {
+    TABLES
+        .iter()
+        .map(|spec| {
+            let not_user_center = |what: String| {
+                Error::usage("the topology is not the user center that members can be made for")
+                    .cause(what)
+                    .next("`shardctl fill` makes the tables of the user center only")
+            };
+            let table = topology
+                .tables
+                .values()
+                .find(|table| table.name.as_str() == spec.table)
+                .ok_or_else(|| not_user_center(format!("there is no table `{}`", spec.table)))?;
+            let router = Router::new(topology, table).map_err(|fault| {
+                Error::usage(format!("`{}` cannot be routed", spec.table)).cause(fault)
+            })?;
+            let mut columns = Vec::new();
+            for name in spec.columns {
+                let column = table.def.column(name).ok_or_else(|| {
+                    not_user_center(format!("`{}` has no column `{name}`", spec.table))
+                })?;
+                columns.push(BulkColumn {
+                    name: column.name.clone(),
+                    binary: spec.binary.contains(name),
+                });
+            }
+            let key_index = columns
+                .iter()
+                .position(|column| router.schema_column().is(column.name.as_str()))
+                .ok_or_else(|| {
+                    not_user_center(format!(
+                        "`{}` is split by `{}`",
+                        spec.table,
+                        router.schema_column()
+                    ))
+                })?;
+            let physical = topology
+                .places(table)
+                .map(|place| topology.physical(table, place))
+                .collect();
+            Ok(Target {
+                router,
+                key_index,
+                columns,
+                physical,
+            })
+        })
+        .collect()
+}
+
+async fn refuse_unless_empty(targets: &[Target], servers: &Servers) -> Result<()> {
+    each_table(targets, servers, |rows, table| match rows {
+        0 => Ok(()),
+        rows => Err(Error::usage(format!("{table} has {rows} rows already"))
+            .now("nothing was written")
+            .next("fill works on empty tables: generated ids would meet those that are there")),
+    })
+    .await
+}
+
+async fn count(
+    targets: &[Target],
+    servers: &Servers,
+    written: &BTreeMap<(usize, u32), u64>,
+) -> Result<()> {
+    let mut wanted: BTreeMap<&PhysicalTable, u64> = BTreeMap::new();
+    for ((table, place), rows) in written {
+        wanted.insert(&targets[*table].physical[*place as usize], *rows);
+    }
+    each_table(targets, servers, |rows, table| {
+        let sent = wanted.get(table).copied().unwrap_or_default();
+        if rows == sent {
+            Ok(())
+        } else {
+            Err(
+                Error::unknown(format!("{table} has {rows} rows, and {sent} were written"))
+                    .cause("another client wrote to it, or rows were lost"),
+            )
+        }
+    })
+    .await
+}
+
+/// Counts every physical table, all instances at once.
+async fn each_table(
+    targets: &[Target],
+    servers: &Servers,
+    check: impl Fn(u64, &PhysicalTable) -> Result<()>,
+) -> Result<()> {
+    let check = &check;
+    try_join_all(servers.iter().map(|server| async move {
+        let mut conn = server.conn().await?;
+        let own = targets
+            .iter()
+            .flat_map(|target| &target.physical)
+            .filter(|table| table.instance == *server.name());
+        for table in own {
+            let rows = inspect::count_rows(server, &mut conn, &table.schema, &table.table).await?;
+            check(rows, table)?;
+        }
+        Ok::<(), Error>(())
+    }))
+    .await
+    .map(|_| ())
+}
+
+/// Generates blocks of members until there are none left, or no one takes the rows any more.
+fn generate(
+    targets: &[Target],
+    members: Members,
+    next: &AtomicU64,
+    senders: &BTreeMap<InstanceName, mpsc::Sender<Batch>>,
+) -> Result<()> {
+    let mut batches: BTreeMap<(usize, u32), Vec<Vec<Value>>> = BTreeMap::new();
+    let send = |table: usize, place: u32, rows: Vec<Vec<Value>>| {
+        let physical = &targets[table].physical[place as usize];
+        let sent = senders
+            .get(&physical.instance)
+            .map(|sender| sender.blocking_send(Batch { table, place, rows }));
+        matches!(sent, Some(Ok(())))
+    };
+    loop {
+        let first = next.fetch_add(BLOCK_MEMBERS, Ordering::Relaxed);
+        if first >= members.count() {
+            break;
+        }
+        let last = (first + BLOCK_MEMBERS).min(members.count());
+        let mut fault = None;
+        for number in first..last {
+            members.rows(number, &mut |table, row| {
+                let target = &targets[table];
+                let key = key_of(&row[target.key_index], target.router.schema_key_type());
+                match target.router.place(&key, None) {
+                    Ok(place) => batches.entry((table, place.table)).or_default().push(row),
+                    Err(error) => fault = Some(error),
+                }
+            });
+        }
+        if let Some(fault) = fault {
+            return Err(Error::usage("a generated row has no place").cause(fault));
+        }
+        for ((table, place), rows) in &mut batches {
+            if rows.len() >= BATCH_ROWS && !send(*table, *place, std::mem::take(rows)) {
+                // A writer failed and says why.
+                return Ok(());
+            }
+        }
+    }
+    for ((table, place), rows) in batches {
+        if !rows.is_empty() && !send(table, place, rows) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A generated value as a key of the column's type.
+fn key_of(value: &Value, kind: &KeyType) -> KeyValue {
+    match (value, kind) {
+        (Value::UInt(number), _) => KeyValue::Integer(i128::from(*number)),
+        (Value::Int(number), _) => KeyValue::Integer(i128::from(*number)),
+        (Value::Text(text), KeyType::Text { trims: true, .. }) => {
+            KeyValue::Text(text.trim_end_matches(' ').to_owned())
+        }
+        (Value::Text(text), _) => KeyValue::Text(text.clone()),
+        (Value::Bytes(bytes), _) => KeyValue::Binary(bytes.clone()),
+        (Value::Null | Value::Double(_), _) => KeyValue::Null,
+    }
+}
+
+async fn write(
+    server: &Server,
+    targets: &[Target],
+    receiver: &tokio::sync::Mutex<mpsc::Receiver<Batch>>,
+    written: &Mutex<BTreeMap<(usize, u32), u64>>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<()> {
+    let mut conn = server.conn().await?;
+    let way = bulk::way(server, &mut conn).await?;
+    loop {
+        let batch = receiver.lock().await.recv().await;
+        let Some(Batch { table, place, rows }) = batch else {
+            return Ok(());
+        };
+        let target = &targets[table];
+        let physical = &target.physical[place as usize];
+        bulk::write_rows(server, &mut conn, way, physical, &target.columns, &rows).await?;
+        let sent = rows.len() as u64;
+        *written
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .entry((table, place))
+            .or_default() += sent;
+        progress(sent);
+    }
+}
