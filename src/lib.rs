@@ -40,5 +40,6 @@ pub mod report;
 pub mod routing;
 pub mod rows;
 pub mod run;
+pub mod sandbox;
 pub mod schema;
 pub mod topology;

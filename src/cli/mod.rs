@@ -4,6 +4,7 @@
 pub mod create;
 pub mod fill;
 pub mod route;
+pub mod sandbox;
 pub mod status;
 
 use std::io::IsTerminal;
@@ -19,6 +20,7 @@ use crate::mysql::Servers;
 use crate::mysql::credentials::{CredentialSource, Credentials};
 use crate::names::InstanceName;
 use crate::report::{Format, Out, View};
+use crate::sandbox::Home;
 use crate::topology::{Endpoint, Topology};
 
 /// Plan, create, fill, rebalance, query and verify a sharded MySQL or MariaDB fleet
@@ -46,6 +48,7 @@ enum Command {
     Fill(fill::FillArgs),
     Status(status::StatusArgs),
     Route(route::RouteArgs),
+    Sandbox(sandbox::SandboxArgs),
 }
 
 /// Flags that every subcommand takes.
@@ -139,12 +142,18 @@ impl Context {
                 .cause(cause)
                 .next("name it with --topology FILE, or write one with `shardctl plan --write`")
         })?;
-        let topology = crate::topology::file::parse(&text)
+        let mut topology = crate::topology::file::parse(&text)
             .map_err(|problems| problems.into_error(&path.display().to_string(), &text))?;
+        if let Some(name) = &self.global.sandbox {
+            let sandbox = Home::from_env()?.open(name)?;
+            for (instance, endpoint) in &mut topology.instances {
+                *endpoint = sandbox.instance(instance.as_str())?.endpoint();
+            }
+        }
         Ok(topology)
     }
 
-    /// The credentials that flags, environment and option files give.
+    /// The credentials that flags, environment and option files give; with `--sandbox`, its own.
     ///
     /// # Errors
     /// An option file cannot be read, or no password can be asked for.
@@ -159,8 +168,12 @@ impl Context {
         } else {
             None
         };
+        let defaults_file = match (&self.global.defaults_file, &self.global.sandbox) {
+            (None, Some(name)) => Some(Home::from_env()?.open(name)?.client_file()),
+            (named, _) => named.clone(),
+        };
         Credentials::read(CredentialSource {
-            defaults_file: self.global.defaults_file.clone(),
+            defaults_file,
             user: self.global.user.clone(),
             password,
         })
@@ -264,6 +277,7 @@ async fn run(cli: Cli) -> Result<Outcome> {
         Command::Route(args) => route::run(cx, args).await,
         Command::Fill(args) => fill::run(cx, args).await,
         Command::Status(args) => status::run(cx, args).await,
+        Command::Sandbox(args) => sandbox::run(cx, args).await,
     }
 }
 
