@@ -1,13 +1,17 @@
 //! Sandboxes on real servers: what they promise when all goes well, and when the tool is killed.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
@@ -64,21 +68,17 @@ impl Drop for Place {
     }
 }
 
-/// The living processes that name this folder in their arguments, servers and guards alike; found
-/// here by other means than the sandbox's own.
+/// The living processes that name this folder anywhere in their arguments, servers and guards
+/// alike. One that has ended and waits for its parent has no arguments any more.
 fn processes_naming(dir: &Path) -> Vec<i32> {
-    let output = Command::new("ps")
-        .args(["-eww", "-o", "pid=,stat=,args="])
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter(|line| line.contains(&*dir.to_string_lossy()))
-        .filter_map(|line| {
-            let mut fields = line.split_whitespace();
-            let pid = fields.next()?.parse().ok()?;
-            // Z has ended and waits for its parent.
-            (!fields.next()?.starts_with('Z')).then_some(pid)
+    let dir = dir.to_str().unwrap();
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let pid = path.file_name()?.to_str()?.parse().ok()?;
+            let line = fs::read(path.join("cmdline")).ok()?;
+            String::from_utf8_lossy(&line).contains(dir).then_some(pid)
         })
         .collect()
 }
@@ -321,15 +321,27 @@ on_each_engine! {
         wait_until("all have ended", || place.processes().is_empty());
     }
 
-    async fn a_guard_cleans_up_after_an_owner_killed_while_servers_start(engine) {
+    async fn an_owner_killed_at_any_moment_of_the_start_leaves_nothing(engine) {
         let place = Place::new();
-        let mut owner = Owner::start(&place, engine);
-        wait_until("a server starts", || {
-            place.dir.path().join("owned/rds-1/error.log").exists()
-        });
-        owner.kill();
-        wait_until("all is removed", || place.entries().is_empty());
-        wait_until("all have ended", || place.processes().is_empty());
+        for delay_ms in [0, 2, 5, 10, 20, 50, 100, 200, 500, 1000] {
+            let mut owner = Owner::start(&place, engine);
+            wait_until("it has begun", || !place.entries().is_empty());
+            std::thread::sleep(Duration::from_millis(delay_ms));
+            owner.kill();
+            // In the first moment there is no guard yet, nor a server: what is left is shown.
+            wait_until("all is removed", || {
+                let rest = place.home.list().unwrap();
+                match rest.first() {
+                    None => place.entries().is_empty(),
+                    Some(rest) => {
+                        rest.state == State::Broken
+                            && place.processes().is_empty()
+                            && place.home.down("owned").is_ok()
+                    }
+                }
+            });
+            wait_until("all have ended", || place.processes().is_empty());
+        }
     }
 
     async fn what_an_unguarded_up_leaves_when_killed_is_listed_and_removed(engine) {
@@ -377,6 +389,51 @@ on_each_engine! {
         assert!(beside.pid("rds-1").unwrap().is_some());
         drop(other.stdin.take());
         other.wait().unwrap();
+    }
+
+    async fn a_port_taken_since_is_said_and_given_back_is_used_again(engine) {
+        let place = Place::new();
+        let tcp = Options { tcp: true, ..options("a", engine, 1) };
+        let sandbox = place.home.up(&tcp).unwrap();
+        let port = sandbox.instances()[0].port.unwrap();
+        sandbox.kill("rds-1").unwrap();
+        let taker = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let error = sandbox.start("rds-1").unwrap_err().to_string();
+        assert!(error.contains(&format!("another process has taken port {port}")), "{error}");
+        assert_eq!(place.processes(), [0; 0]);
+        drop(taker);
+        sandbox.start("rds-1").unwrap();
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+
+    async fn two_that_need_the_same_template_at_once_make_one(engine) {
+        let place = Place::new();
+        let cache = tempfile::tempdir().unwrap();
+        let found = shardctl::sandbox::Installation::find(Some(engine)).unwrap();
+        // The private MySQL is in the cache that we leave.
+        let root = found.program.ancestors().nth(3).unwrap();
+        let up = |name: &str| {
+            let mut command = Command::new(SHARDCTL);
+            command
+                .args(["sandbox", "up", name, "-n", "1", "-e", engine.as_str()])
+                .env("SHARDCTL_SANDBOX_DIR", place.dir.path())
+                .env("XDG_CACHE_HOME", cache.path())
+                .stdout(Stdio::null());
+            if root.join("usr/sbin/mysqld").exists() && root != Path::new("/") {
+                command.env("SHARDCTL_MYSQL_ROOT", root);
+            }
+            command.spawn().unwrap()
+        };
+        for mut child in ["a", "b"].map(up) {
+            assert!(child.wait().unwrap().success());
+        }
+        assert_eq!(place.state("a"), Some(State::Running));
+        assert_eq!(place.state("b"), Some(State::Running));
+        let entries = fs::read_dir(cache.path().join("shardctl/templates")).unwrap();
+        let names: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        let (files, dirs): (Vec<_>, Vec<_>) = names.into_iter().partition(|path| path.is_file());
+        assert_eq!((files.len(), dirs.len()), (1, 1), "a lock and a template");
+        assert!(!dirs[0].join("auto.cnf").exists(), "each server draws its own UUID");
     }
 
     async fn the_command_line_tells_the_same(engine) {
@@ -429,8 +486,16 @@ impl Owner {
     }
 
     fn start_as(place: &Place, engine: Engine, how: &str) -> Self {
-        // Otherwise the owner would be killed while it makes the template.
-        drop(place.home.up(&options("first", engine, 1)).unwrap().down());
+        // Otherwise the owner could be killed while it makes the template.
+        static TEMPLATES: [OnceLock<()>; 2] = [OnceLock::new(), OnceLock::new()];
+        TEMPLATES[usize::from(engine == Engine::Mysql)].get_or_init(|| {
+            place
+                .home
+                .up(&options("first", engine, 1))
+                .unwrap()
+                .down()
+                .unwrap();
+        });
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "owner", "--nocapture"])
             .env("SHARDCTL_TEST_OWNER", how)

@@ -74,17 +74,22 @@ pub(super) fn processes_in(dir: &Path) -> Result<Vec<Process>> {
         .collect())
 }
 
-/// The start of a living process in clock ticks since boot; field 22 of proc_pid_stat(5).
+/// The start of a living process in clock ticks since boot; fields of proc_pid_stat(5).
+///
+/// A killed server is a zombie as soon as its first thread has ended, while others still hold its
+/// files and its port: it has ended when no thread is left.
 fn started(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses and may hold anything.
     let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    // The state is field 3, the number of threads field 20, the start field 22.
+    let (state, threads, ticks) = (fields.first()?, fields.get(17)?, fields.get(19)?);
+    let threads: u32 = threads.parse().ok()?;
+    if matches!(*state, "Z" | "X") && threads <= 1 {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    ticks.parse().ok()
 }
 
 impl Process {
@@ -200,6 +205,11 @@ pub(super) fn start(
         .open(&log)
         .map_err(failed)?;
     let log_start = out.seek(SeekFrom::End(0)).map_err(failed)?;
+
+    // A killed server leaves them, and MySQL does not start where the process id in the lock file
+    // is somebody's by now. The caller has seen that no server of ours runs on this folder.
+    remove_file(&instance.socket)?;
+    remove_file(&instance.socket.with_extension("sock.lock"))?;
 
     let mut command = installation.command()?;
     command.args(arguments(installation, dir, manifest, instance));

@@ -1,0 +1,33 @@
+# shardctl: `make demo` tells the whole story on real servers, `make test` checks everything.
+# Both need Rust, git and make, and install what else is missing.
+
+CARGO_TARGET_DIR ?= target
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint setup build-tools mariadb mysql
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build-tools mariadb ## Plan, create, fill, query and rebalance on real servers (ARGS="--keep")
+	cargo build --release --locked
+	$(CARGO_TARGET_DIR)/release/shardctl demo $(ARGS)
+
+test: setup lint ## Run all checks and tests on MariaDB and MySQL
+	cargo test --locked
+
+lint: build-tools ## Check formatting, lints and documentation
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+
+setup: build-tools mariadb mysql ## Install what is missing for the tests
+
+build-tools: # A C compiler, rustfmt, clippy
+	@scripts/install-build-tools.sh
+
+mariadb: # A server, where there is none
+	@scripts/install-mariadb.sh
+
+mysql: # A private copy of Oracle MySQL in the cache folder
+	@scripts/install-mysql.sh
