@@ -100,6 +100,7 @@ pub struct GlobalArgs {
         long,
         global = true,
         value_name = "NAME",
+        env = "SHARDCTL_SANDBOX",
         help_heading = "Global options"
     )]
     pub sandbox: Option<String>,
