@@ -7,7 +7,7 @@ set -eu
 reason=$1
 shift
 
-say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+say() { printf 'apt-install: %s\n' "$*" >&2; }
 
 if ! command -v apt-get >/dev/null; then
     say "error: $reason is missing, and this system has no apt-get to install it with"

@@ -2,7 +2,9 @@
 //! work with.
 
 pub mod create;
+pub mod demo;
 pub mod fill;
+pub mod plan;
 pub mod route;
 pub mod sandbox;
 pub mod status;
@@ -44,11 +46,13 @@ Exit codes:
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Plan(plan::PlanArgs),
     Create(create::CreateArgs),
     Fill(fill::FillArgs),
     Status(status::StatusArgs),
     Route(route::RouteArgs),
     Sandbox(sandbox::SandboxArgs),
+    Demo(demo::DemoArgs),
 }
 
 /// Flags that every subcommand takes.
@@ -274,10 +278,12 @@ async fn run(cli: Cli) -> Result<Outcome> {
         global: cli.global,
     };
     match cli.command {
+        Command::Plan(args) => plan::run(cx, args).await,
         Command::Create(args) => create::run(cx, args).await,
         Command::Route(args) => route::run(cx, args).await,
         Command::Fill(args) => fill::run(cx, args).await,
         Command::Status(args) => status::run(cx, args).await,
+        Command::Demo(args) => demo::run(cx, args).await,
         Command::Sandbox(args) => sandbox::run(cx, args).await,
     }
 }

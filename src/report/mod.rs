@@ -5,6 +5,7 @@
 
 pub mod create;
 pub mod fill;
+pub mod plan;
 pub mod route;
 pub mod status;
 
@@ -109,7 +110,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

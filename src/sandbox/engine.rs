@@ -61,7 +61,7 @@ pub struct Installation {
     pub engine: Engine,
     /// The exact version as the program says it, `10.11.14-MariaDB-0+deb12u2`.
     pub version: String,
-    /// The server program. Not always what is executed: see [`Installation::command`].
+    /// The server program. An unpacked one is not executed itself but by its own loader.
     pub program: PathBuf,
     /// The folder of an unpacked, not installed MySQL, which runs by its own loader.
     root: Option<PathBuf>,

@@ -3,6 +3,7 @@
 
 pub mod create;
 pub mod file;
+pub mod plan;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,0 +1,621 @@
+//! From estimates to candidate layouts.
+//!
+//! The sizing rule is the published one of DRDS (PolarDB-X), the router of the fleet this tool
+//! started from: eight schemas to an instance; tables per schema = ceil(rows / (instances x 8) /
+//! 5,000,000); 5 to 50 million rows to a table, at most 5 million where a row is larger than 4 KB;
+//! plan for one to two years. Numbers are rounded up to powers of two, so that every later
+//! doubling of the servers moves whole schemas.
+
+pub mod quantity;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde::Serialize;
+
+use quantity::Count;
+
+/// Schemas to an instance where nothing else is said.
+pub const SCHEMAS_PER_INSTANCE: u32 = 8;
+
+/// Rows to a table above which the published rule does not go.
+pub const ROWS_PER_TABLE_CEILING: u64 = 50_000_000;
+
+/// Rows to a table where a row is larger than [`LARGE_ROW_BYTES`].
+pub const ROWS_PER_TABLE_LARGE: u64 = 5_000_000;
+
+/// Above this size of a row a table holds fewer of them.
+pub const LARGE_ROW_BYTES: u64 = 4_096;
+
+/// Years that a plan can look ahead.
+pub const YEARS_MAX: u32 = 100;
+
+/// Schemas and tables per schema that a candidate can have.
+const SCHEMAS_MAX: u32 = 65_536;
+const TABLES_PER_SCHEMA_MAX: u32 = 16_384;
+
+/// What is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Estimate {
+    /// Rows of the largest table in the first year.
+    pub rows_per_year: u64,
+    /// Rows that are there already.
+    pub existing_rows: u64,
+    /// By how much a year brings more rows than the one before, in hundredths of a percent.
+    pub growth_basis_points: u32,
+    /// Years to plan for.
+    pub years: u32,
+    /// Rows that a physical table should not pass.
+    pub rows_per_table_max: u64,
+    /// Servers.
+    pub instances: u32,
+    /// Schemas in all, where they are given.
+    pub schemas: Option<u32>,
+    /// Bytes of a row with its share of the indexes, where known.
+    pub row_bytes: Option<u64>,
+    /// Bytes of disk of an instance, where known.
+    pub disk_per_instance: Option<u64>,
+    /// Records that a user has.
+    pub records_per_user: u32,
+    /// The day the first year starts.
+    pub start: Date,
+}
+
+/// Why no plan can be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// No rows to plan for.
+    #[error("there are no rows to plan for: rows a year and existing rows are both 0")]
+    NoRows,
+    /// A limit of nothing.
+    #[error("a table must hold at least one row: --max-rows-per-table is 0")]
+    NoRowsPerTable,
+    /// A row of nothing.
+    #[error("a row has at least one byte: --row-bytes is 0")]
+    NoRowBytes,
+    /// No servers.
+    #[error("at least one instance is needed")]
+    NoInstances,
+    /// A horizon that is none.
+    #[error("--years must be 1 to {YEARS_MAX}, not {0}")]
+    Years(u32),
+    /// Records per user of nothing.
+    #[error("a user has at least one record: --records-per-user is 0")]
+    NoRecords,
+    /// Schemas that cannot be spread evenly.
+    #[error(
+        "{schemas} schemas do not spread evenly over {instances} instances; {}",
+        even_advice(*schemas, *instances)
+    )]
+    Uneven {
+        /// The schemas.
+        schemas: u32,
+        /// The instances.
+        instances: u32,
+    },
+    /// More schemas than any fleet.
+    #[error("{0} schemas are more than the {SCHEMAS_MAX} that can be planned")]
+    TooManySchemas(u64),
+    /// Rows beyond what can be counted.
+    #[error("the rows at the end of {0} years are too many to count")]
+    TooManyRows(u32),
+    /// More tables than can be laid out.
+    #[error("{rows} rows at {per_table} to a table need more tables than can be laid out")]
+    TooManyTables {
+        /// Rows at the horizon.
+        rows: Count,
+        /// Rows to a table.
+        per_table: Count,
+    },
+}
+
+fn even_advice(schemas: u32, instances: u32) -> String {
+    let below = (1..=schemas.min(instances))
+        .rev()
+        .find(|n| schemas.is_multiple_of(*n))
+        .unwrap_or(1);
+    let above = u64::from(schemas.div_ceil(instances)) * u64::from(instances);
+    format!("take {below} instances, or {above} schemas")
+}
+
+/// One layout and how long it lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    /// Schemas in all.
+    pub schemas: u32,
+    /// Physical tables of a logical table in each schema.
+    pub tables_per_schema: u32,
+    /// Physical tables of a logical table in all.
+    pub tables: u64,
+    /// Rows all of them hold at the limit.
+    pub capacity: u64,
+    /// Rows to a table at the horizon.
+    pub rows_per_table_at_horizon: u64,
+    /// Rows to an instance at the horizon.
+    pub rows_per_instance_at_horizon: u64,
+    /// Bytes to an instance at the horizon, where the size of a row is known.
+    pub bytes_per_instance_at_horizon: Option<u64>,
+    /// The day the tables are full; `None` beyond a hundred years.
+    pub tables_full: Option<Date>,
+    /// Days until then.
+    pub days_until_full: Option<u32>,
+    /// The day the disks are full, where their size and a row's are known; `None` beyond a hundred
+    /// years.
+    pub disk_full: Option<Date>,
+    /// Whether it lasts until the horizon.
+    pub lasts: bool,
+    /// Rows that doubling the instances moves when the first limit is met, or at the horizon where
+    /// that is sooner: half of all, as whole schemas.
+    pub next_split_rows: u64,
+    /// Instances it can grow to by moving whole schemas, without splitting a table.
+    pub instances_max: u32,
+}
+
+/// Candidates, and which one to take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// What it was made from. The limit of rows per table is the one that counts: a large row
+    /// lowers it.
+    pub estimate: Estimate,
+    /// The day the horizon is reached.
+    pub horizon: Date,
+    /// Rows at the horizon.
+    pub rows_at_horizon: u64,
+    /// Users that is, at the records each has.
+    pub users_at_horizon: u64,
+    /// The candidates, by number of tables.
+    pub candidates: Vec<Candidate>,
+    /// The index of the recommended one.
+    pub recommended: usize,
+    /// Why that one.
+    pub reason: String,
+    /// What to know besides.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// The recommended candidate.
+    pub fn best(&self) -> &Candidate {
+        &self.candidates[self.recommended]
+    }
+}
+
+/// How rows come: year by year, evenly within a year.
+struct Growth<'a>(&'a Estimate);
+
+impl Growth<'_> {
+    /// Rows that a year brings, counted from 0. Rounded down.
+    fn in_year(&self, year: u32) -> u128 {
+        let factor = u128::from(10_000 + self.0.growth_basis_points);
+        // Saturating: whoever asks compares with a limit far below.
+        (0..year).fold(u128::from(self.0.rows_per_year), |rows, _| {
+            rows.saturating_mul(factor) / 10_000
+        })
+    }
+
+    /// Rows at the end of so many years.
+    fn after(&self, years: u32) -> u128 {
+        (0..years).fold(u128::from(self.0.existing_rows), |rows, year| {
+            rows.saturating_add(self.in_year(year))
+        })
+    }
+
+    /// The first day on which there are this many rows; `None` beyond [`YEARS_MAX`].
+    fn reaches(&self, rows: u128) -> Option<Date> {
+        let start = self.0.start;
+        let mut before = u128::from(self.0.existing_rows);
+        if before >= rows {
+            return Some(start);
+        }
+        for year in 0..YEARS_MAX {
+            let brings = self.in_year(year);
+            let first = start.checked_add((year as i32).years()).ok()?;
+            let next = start.checked_add((year as i32 + 1).years()).ok()?;
+            if before.saturating_add(brings) >= rows {
+                let days = u128::from(days_between(first, next));
+                let missing = rows - before;
+                // The smallest whole number of days that brings what is missing.
+                let day = missing.saturating_mul(days).div_ceil(brings);
+                return first.checked_add((day as i32).days()).ok();
+            }
+            before += brings;
+        }
+        None
+    }
+}
+
+fn days_between(from: Date, to: Date) -> u32 {
+    let days = from.until(to).map(|span| span.get_days()).unwrap_or(0);
+    u32::try_from(days).unwrap_or(0)
+}
+
+/// Makes a plan.
+///
+/// # Errors
+/// The estimate makes no sense, or needs more than can be laid out.
+pub fn plan(estimate: &Estimate) -> Result<Plan, PlanError> {
+    let mut estimate = estimate.clone();
+    check(&estimate)?;
+    let mut notes = Vec::new();
+    if estimate
+        .row_bytes
+        .is_some_and(|bytes| bytes > LARGE_ROW_BYTES)
+        && estimate.rows_per_table_max > ROWS_PER_TABLE_LARGE
+    {
+        estimate.rows_per_table_max = ROWS_PER_TABLE_LARGE;
+        notes.push(format!(
+            "rows of more than {LARGE_ROW_BYTES} bytes: at most {} to a table, by the published rule",
+            Count(ROWS_PER_TABLE_LARGE)
+        ));
+    }
+    if estimate.rows_per_table_max > ROWS_PER_TABLE_CEILING {
+        notes.push(format!(
+            "more than {} rows to a table are beyond the published rule",
+            Count(ROWS_PER_TABLE_CEILING)
+        ));
+    }
+    let growth = Growth(&estimate);
+    let rows = growth.after(estimate.years);
+    let rows_at_horizon =
+        u64::try_from(rows).map_err(|_| PlanError::TooManyRows(estimate.years))?;
+    let horizon = estimate
+        .start
+        .checked_add((estimate.years as i32).years())
+        .map_err(|_| PlanError::Years(estimate.years))?;
+
+    let mut candidates = Vec::new();
+    for schemas in schema_counts(&estimate)? {
+        let mut per_schema = 1;
+        // One size too small shows what the next buys; the first that lasts ends the row.
+        loop {
+            let candidate = candidate(&estimate, schemas, per_schema, rows_at_horizon, horizon);
+            let enough = u128::from(candidate.capacity) >= rows;
+            candidates.push(candidate);
+            if enough {
+                break;
+            }
+            if per_schema >= TABLES_PER_SCHEMA_MAX {
+                return Err(PlanError::TooManyTables {
+                    rows: Count(rows_at_horizon),
+                    per_table: Count(estimate.rows_per_table_max),
+                });
+            }
+            per_schema *= 2;
+        }
+    }
+    let recommended = recommend(&candidates);
+    // What is far too small to be of use says nothing.
+    let best = candidates[recommended].clone();
+    candidates.retain(|candidate| {
+        *candidate == best
+            || candidate.tables_per_schema == 1
+            || candidate.tables * 2 >= best.tables
+    });
+    candidates.sort_by_key(|candidate| (candidate.tables, candidate.schemas));
+    let recommended = candidates.iter().position(|c| *c == best).unwrap_or(0);
+    if estimate.years > 2 {
+        notes.push(
+            "the published rule plans for one to two years: what is bought for later stands idle"
+                .to_owned(),
+        );
+    }
+    Ok(Plan {
+        reason: reason(&estimate, &best),
+        horizon,
+        rows_at_horizon,
+        users_at_horizon: rows_at_horizon / u64::from(estimate.records_per_user),
+        candidates,
+        recommended,
+        notes,
+        estimate,
+    })
+}
+
+fn check(estimate: &Estimate) -> Result<(), PlanError> {
+    if estimate.rows_per_year == 0 && estimate.existing_rows == 0 {
+        return Err(PlanError::NoRows);
+    }
+    if estimate.rows_per_table_max == 0 {
+        return Err(PlanError::NoRowsPerTable);
+    }
+    if estimate.row_bytes == Some(0) {
+        return Err(PlanError::NoRowBytes);
+    }
+    if estimate.instances == 0 {
+        return Err(PlanError::NoInstances);
+    }
+    if estimate.records_per_user == 0 {
+        return Err(PlanError::NoRecords);
+    }
+    if !(1..=YEARS_MAX).contains(&estimate.years) {
+        return Err(PlanError::Years(estimate.years));
+    }
+    Ok(())
+}
+
+/// The numbers of schemas to look at: the given one, or eight to an instance and its doubles.
+fn schema_counts(estimate: &Estimate) -> Result<Vec<u32>, PlanError> {
+    let instances = estimate.instances;
+    if let Some(schemas) = estimate.schemas {
+        if schemas > SCHEMAS_MAX {
+            return Err(PlanError::TooManySchemas(schemas.into()));
+        }
+        if schemas == 0 || schemas % instances != 0 {
+            return Err(PlanError::Uneven { schemas, instances });
+        }
+        return Ok(vec![schemas]);
+    }
+    let base = u64::from(instances) * u64::from(SCHEMAS_PER_INSTANCE);
+    if base * 4 > u64::from(SCHEMAS_MAX) {
+        return Err(PlanError::TooManySchemas(base));
+    }
+    Ok([1, 2, 4].map(|factor| base as u32 * factor).to_vec())
+}
+
+fn candidate(
+    estimate: &Estimate,
+    schemas: u32,
+    tables_per_schema: u32,
+    rows_at_horizon: u64,
+    horizon: Date,
+) -> Candidate {
+    let growth = Growth(estimate);
+    let tables = u64::from(schemas) * u64::from(tables_per_schema);
+    let capacity = tables.saturating_mul(estimate.rows_per_table_max);
+    let tables_full = growth.reaches(u128::from(capacity));
+    let disk_rows = estimate
+        .disk_per_instance
+        .zip(estimate.row_bytes)
+        .map(|(disk, row)| u128::from(disk / row) * u128::from(estimate.instances));
+    let disk_full = disk_rows.and_then(|rows| growth.reaches(rows));
+    let first = [tables_full, disk_full].into_iter().flatten().min();
+    let per_instance = rows_at_horizon.div_ceil(u64::from(estimate.instances));
+    let split_rows = match first {
+        Some(date) if date < horizon => {
+            disk_rows.map_or(u128::from(capacity), |rows| rows.min(u128::from(capacity)))
+        }
+        _ => u128::from(rows_at_horizon),
+    };
+    Candidate {
+        schemas,
+        tables_per_schema,
+        tables,
+        capacity,
+        rows_per_table_at_horizon: rows_at_horizon.div_ceil(tables),
+        rows_per_instance_at_horizon: per_instance,
+        bytes_per_instance_at_horizon: estimate
+            .row_bytes
+            .map(|row| per_instance.saturating_mul(row)),
+        tables_full,
+        days_until_full: tables_full.map(|date| days_between(estimate.start, date)),
+        disk_full,
+        lasts: first.is_none_or(|date| date >= horizon),
+        next_split_rows: u64::try_from(split_rows / 2).unwrap_or(u64::MAX),
+        instances_max: schemas,
+    }
+}
+
+/// The smallest that lasts; among equals the one with the fewest schemas, which is the usual
+/// layout. Where the disks end it before the horizon no layout helps, and the tables decide.
+fn recommend(candidates: &[Candidate]) -> usize {
+    let order = |candidate: &Candidate| (candidate.tables, candidate.schemas);
+    let best = |lasts: &dyn Fn(&Candidate) -> bool| {
+        candidates
+            .iter()
+            .enumerate()
+            .filter(|(_, candidate)| lasts(candidate))
+            .min_by_key(|(_, candidate)| order(candidate))
+            .map(|(index, _)| index)
+    };
+    best(&|candidate| candidate.lasts)
+        .or_else(|| {
+            best(&|candidate| {
+                candidate.rows_per_table_at_horizon * candidate.tables <= candidate.capacity
+            })
+        })
+        .unwrap_or(0)
+}
+
+fn reason(estimate: &Estimate, best: &Candidate) -> String {
+    let layout = format!(
+        "{} schemas of {} on {} instances",
+        best.schemas,
+        match best.tables_per_schema {
+            1 => "one table".to_owned(),
+            n => format!("{n} tables"),
+        },
+        estimate.instances
+    );
+    let lasts = match (best.lasts, best.disk_full, best.tables_full) {
+        (false, Some(date), _) => format!(
+            "but the disks are full on {date}, before the {} years are over: more instances or \
+             larger disks are needed",
+            estimate.years
+        ),
+        (_, _, Some(date)) => format!(
+            "the smallest layout that lasts {} years; full on {date}",
+            estimate.years
+        ),
+        (_, _, None) => format!(
+            "the smallest layout that lasts {} years; not full in a hundred",
+            estimate.years
+        ),
+    };
+    format!(
+        "{layout}: {lasts}. It grows to {} instances by moving whole schemas.",
+        best.instances_max
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn estimate() -> Estimate {
+        Estimate {
+            rows_per_year: 40_000_000,
+            existing_rows: 0,
+            growth_basis_points: 0,
+            years: 2,
+            rows_per_table_max: 5_000_000,
+            instances: 2,
+            schemas: None,
+            row_bytes: None,
+            disk_per_instance: None,
+            records_per_user: 3,
+            start: jiff::civil::date(2016, 1, 1),
+        }
+    }
+
+    fn best(estimate: &Estimate) -> (u32, u32, Option<String>) {
+        let plan = plan(estimate).unwrap();
+        let best = plan.best();
+        let full = best.tables_full.map(|date| date.to_string());
+        (best.schemas, best.tables_per_schema, full)
+    }
+
+    #[test]
+    fn the_2016_answer_is_the_two_year_answer() {
+        let plan = plan(&estimate()).unwrap();
+        assert_eq!(plan.rows_at_horizon, 80_000_000);
+        assert_eq!(plan.users_at_horizon, 26_666_666);
+        assert_eq!(best(&estimate()), (16, 1, Some("2018-01-01".into())));
+    }
+
+    #[test]
+    fn five_years_need_four_tables_in_each_schema() {
+        let five = Estimate {
+            years: 5,
+            ..estimate()
+        };
+        assert_eq!(best(&five), (16, 4, Some("2024-01-01".into())));
+        let plan = plan(&five).unwrap();
+        let sixteen = plan.candidates.iter().find(|c| c.tables == 16).unwrap();
+        assert_eq!(
+            (sixteen.lasts, sixteen.tables_full.unwrap().to_string()),
+            (false, "2018-01-01".to_owned())
+        );
+    }
+
+    #[test]
+    fn large_rows_lower_the_limit_and_disks_have_one_of_their_own() {
+        let large = Estimate {
+            row_bytes: Some(5_000),
+            rows_per_table_max: 50_000_000,
+            ..estimate()
+        };
+        assert_eq!(plan(&large).unwrap().estimate.rows_per_table_max, 5_000_000);
+        let disk = Estimate {
+            row_bytes: Some(1_000),
+            disk_per_instance: Some(20_000_000_000),
+            ..estimate()
+        };
+        let plan = plan(&disk).unwrap();
+        // 40M rows on two disks of 20M rows each: a year.
+        assert_eq!(plan.best().disk_full.unwrap().to_string(), "2017-01-01");
+        assert!(!plan.best().lasts);
+        assert!(
+            plan.reason.contains("disks are full on 2017-01-01"),
+            "{}",
+            plan.reason
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let refused = |change: &dyn Fn(&mut Estimate), expected: &str| {
+            let mut estimate = estimate();
+            change(&mut estimate);
+            assert_eq!(plan(&estimate).unwrap_err().to_string(), expected);
+        };
+        refused(
+            &|e| e.rows_per_year = 0,
+            "there are no rows to plan for: rows a year and existing rows are both 0",
+        );
+        refused(
+            &|e| e.rows_per_table_max = 0,
+            "a table must hold at least one row: --max-rows-per-table is 0",
+        );
+        refused(&|e| e.instances = 0, "at least one instance is needed");
+        refused(&|e| e.years = 0, "--years must be 1 to 100, not 0");
+        refused(&|e| e.years = 101, "--years must be 1 to 100, not 101");
+        refused(
+            &|e| (e.instances, e.schemas) = (17, Some(16)),
+            "16 schemas do not spread evenly over 17 instances; take 16 instances, or 17 schemas",
+        );
+        refused(
+            &|e| e.instances = u32::MAX,
+            "34359738360 schemas are more than the 65536 that can be planned",
+        );
+        refused(
+            &|e| (e.growth_basis_points, e.years) = (1_000_000, 100),
+            "the rows at the end of 100 years are too many to count",
+        );
+        refused(
+            &|e| (e.rows_per_year, e.rows_per_table_max) = (u64::MAX / 4, 1),
+            "9223372T rows at 1 to a table need more tables than can be laid out",
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_layout_holds_until_its_date_and_not_a_day_longer(
+            rows in 1u64..10_000_000_000, existing in 0u64..1_000_000_000, growth in 0u32..20_000,
+            years in 1u32..12, limit in 100_000u64..50_000_000, instances in 1u32..9,
+        ) {
+            let estimate = Estimate {
+                rows_per_year: rows, existing_rows: existing, growth_basis_points: growth, years,
+                rows_per_table_max: limit, instances, ..estimate()
+            };
+            let Ok(plan) = plan(&estimate) else { return Ok(()) };
+            prop_assert!(plan.best().lasts);
+            prop_assert!(u64::from(plan.best().schemas) % u64::from(instances) == 0);
+            for candidate in &plan.candidates {
+                let rows_on = |date: Date| rows_on(&estimate, date);
+                if let Some(full) = candidate.tables_full {
+                    prop_assert!(rows_on(full) >= u128::from(candidate.capacity));
+                    if full > estimate.start {
+                        let before = full.yesterday().unwrap();
+                        prop_assert!(rows_on(before) < u128::from(candidate.capacity));
+                    }
+                    prop_assert_eq!(candidate.lasts, full >= plan.horizon);
+                }
+            }
+        }
+
+        #[test]
+        fn more_rows_never_need_fewer_tables_and_growth_never_buys_time(
+            rows in 1u64..1_000_000_000, more in 0u64..1_000_000_000, growth in 0u32..10_000, faster in 0u32..10_000,
+        ) {
+            let less = Estimate { rows_per_year: rows, growth_basis_points: growth, ..estimate() };
+            let more = Estimate { rows_per_year: rows + more, growth_basis_points: growth + faster, ..estimate() };
+            let (a, b) = (plan(&less), plan(&more));
+            if let (Ok(a), Ok(b)) = (a, b) {
+                prop_assert!(b.best().tables >= a.best().tables);
+                let sixteen = |plan: &Plan| plan.candidates.iter().find(|c| c.tables == 16).and_then(|c| c.days_until_full);
+                if let (Some(a), Some(b)) = (sixteen(&a), sixteen(&b)) {
+                    prop_assert!(b <= a);
+                }
+            }
+        }
+    }
+
+    /// Rows on a day, by another way than the plan's: day by day.
+    fn rows_on(estimate: &Estimate, date: Date) -> u128 {
+        let mut rows = u128::from(estimate.existing_rows);
+        let mut brings = u128::from(estimate.rows_per_year);
+        let mut first = estimate.start;
+        for year in 1.. {
+            let next = estimate.start.checked_add(i64::from(year).years()).unwrap();
+            let days = u128::from(days_between(first, next));
+            if date < next {
+                return rows + brings * u128::from(days_between(first, date)) / days;
+            }
+            rows += brings;
+            brings = brings * u128::from(10_000 + estimate.growth_basis_points) / 10_000;
+            first = next;
+        }
+        rows
+    }
+}
