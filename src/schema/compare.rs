@@ -61,7 +61,7 @@ impl fmt::Display for Difference {
                 column,
                 found,
                 wanted,
-            } => write!(f, "column `{column}` is {found}, wanted {wanted}"),
+            } => write!(f, "column `{column}`: found {found}, wanted {wanted}"),
             Difference::ColumnOrder => write!(f, "has its columns in another order"),
             Difference::PrimaryKey { found, wanted } => {
                 write!(f, "its primary key is {found}, wanted {wanted}")
@@ -102,11 +102,16 @@ fn columns(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
             out.push(Difference::ColumnMissing(describe(column)));
             continue;
         };
-        if !same_column(column, there, wanted, found) {
+        let (mut wants, mut finds) = (Vec::new(), Vec::new());
+        for (want, find) in aspects(column, there, wanted, found) {
+            wants.push(want);
+            finds.push(find);
+        }
+        if !wants.is_empty() {
             out.push(Difference::Column {
                 column: column.name.to_string(),
-                found: describe_type(there),
-                wanted: describe_type(column),
+                found: finds.join(", "),
+                wanted: wants.join(", "),
             });
         }
     }
@@ -126,15 +131,62 @@ fn columns(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
     }
 }
 
-fn same_column(wanted: &Column, found: &Column, want: &TableDef, have: &TableDef) -> bool {
+/// What is wanted and what was found, for each aspect of a column in which they differ.
+fn aspects(
+    wanted: &Column,
+    found: &Column,
+    want: &TableDef,
+    have: &TableDef,
+) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut aspect = |same: bool, describe: &dyn Fn(&Column) -> String| {
+        if !same {
+            out.push((describe(wanted), describe(found)));
+        }
+    };
+    aspect(strip(&wanted.kind) == strip(&found.kind), &|column| {
+        type_text(&column.kind)
+    });
+    aspect(same_collation(wanted, found, want, have), &|column| {
+        collation_text(&column.kind).unwrap_or_else(|| "the default collation".to_owned())
+    });
+    aspect(wanted.nullable == found.nullable, &|column| {
+        if column.nullable { "null" } else { "not null" }.to_owned()
+    });
     let default = |column: &Column| column.default.as_deref().map(unparenthesised);
-    same_type(wanted, found, want, have)
-        && wanted.nullable == found.nullable
-        && default(wanted) == default(found)
-        && wanted.on_update == found.on_update
-        && wanted.auto_increment == found.auto_increment
-        && wanted.comment == found.comment
-        && same_generated(wanted, found)
+    aspect(
+        default(wanted) == default(found),
+        &|column| match &column.default {
+            Some(default) => format!("default {default}"),
+            None => "no default".to_owned(),
+        },
+    );
+    aspect(
+        wanted.on_update == found.on_update,
+        &|column| match &column.on_update {
+            Some(text) => format!("on update {text}"),
+            None => "no on update".to_owned(),
+        },
+    );
+    aspect(wanted.auto_increment == found.auto_increment, &|column| {
+        if column.auto_increment {
+            "auto_increment"
+        } else {
+            "no auto_increment"
+        }
+        .to_owned()
+    });
+    aspect(same_generated(wanted, found), &|column| {
+        generated_text(column).unwrap_or_else(|| "not generated".to_owned())
+    });
+    aspect(
+        wanted.comment == found.comment,
+        &|column| match column.comment.as_str() {
+            "" => "no comment".to_owned(),
+            text => format!("comment '{text}'"),
+        },
+    );
+    out
 }
 
 /// MySQL prints an expression default in parentheses of its own, and charset introducers inside
@@ -165,13 +217,10 @@ fn same_generated(wanted: &Column, found: &Column) -> bool {
 }
 
 /// Text columns agree where neither's stated charset or collation contradicts the other's.
-fn same_type(wanted: &Column, found: &Column, want: &TableDef, have: &TableDef) -> bool {
+fn same_collation(wanted: &Column, found: &Column, want: &TableDef, have: &TableDef) -> bool {
     let (Some(a), Some(b)) = (text_of(&wanted.kind), text_of(&found.kind)) else {
-        return wanted.kind == found.kind;
+        return true;
     };
-    if strip(&wanted.kind) != strip(&found.kind) {
-        return false;
-    }
     let or = |own: &Collation, table: &TableDef| Collation {
         charset: own
             .charset
@@ -379,44 +428,36 @@ fn index_text(index: &Index) -> String {
     format!("{kind} {name}{}", key_text(&index.parts))
 }
 
-fn describe(column: &Column) -> String {
-    format!("`{}` {}", column.name, describe_type(column))
-}
-
 /// A column in SQL words.
-fn describe_type(column: &Column) -> String {
-    let mut text = type_text(&column.kind);
-    if let Some(collation) = text_of(&column.kind) {
-        match (&collation.name, &collation.charset) {
-            (Some(name), _) => text.push_str(&format!(" collate {name}")),
-            (None, Some(charset)) => text.push_str(&format!(" charset {charset}")),
-            (None, None) => {}
-        }
-    }
+fn describe(column: &Column) -> String {
+    let mut text = format!("`{}` {}", column.name, type_text(&column.kind));
     if !column.nullable {
         text.push_str(" not null");
     }
-    if let Some(default) = &column.default {
-        text.push_str(&format!(" default {default}"));
+    if let Some(generated) = generated_text(column) {
+        text.push_str(&format!(" {generated}"));
     }
-    if let Some(on_update) = &column.on_update {
-        text.push_str(&format!(" on update {on_update}"));
+    text
+}
+
+fn collation_text(kind: &ColumnType) -> Option<String> {
+    let collation = text_of(kind)?;
+    match (&collation.name, &collation.charset) {
+        (Some(name), _) => Some(format!("collate {name}")),
+        (None, Some(charset)) => Some(format!("charset {charset}")),
+        (None, None) => None,
     }
-    if column.auto_increment {
-        text.push_str(" auto_increment");
-    }
-    if let Some(generated) = &column.generated {
+}
+
+fn generated_text(column: &Column) -> Option<String> {
+    column.generated.as_ref().map(|generated| {
         let kind = if generated.stored {
             "stored"
         } else {
             "virtual"
         };
-        text.push_str(&format!(" as {} {kind}", generated.expression));
-    }
-    if !column.comment.is_empty() {
-        text.push_str(&format!(" comment '{}'", column.comment));
-    }
-    text
+        format!("as {} {kind}", generated.expression)
+    })
 }
 
 /// A type in SQL words.

@@ -151,12 +151,12 @@ fn each_difference_is_said_in_words() {
     check(
         "a int unsigned",
         "a int",
-        &["column `a` is int, wanted int unsigned"],
+        &["column `a`: found int, wanted int unsigned"],
     );
     check(
         "a int DEFAULT 1",
         "a int",
-        &["column `a` is int, wanted int default '1'"],
+        &["column `a`: found no default, wanted default '1'"],
     );
     check(
         "a int, b int",
@@ -176,7 +176,7 @@ fn each_difference_is_said_in_words() {
     check(
         "a varchar(9) COLLATE utf8mb4_bin",
         "a varchar(9) CHARACTER SET utf8mb4",
-        &["column `a` is varchar(9) charset utf8mb4, wanted varchar(9) collate utf8mb4_bin"],
+        &["column `a`: found charset utf8mb4, wanted collate utf8mb4_bin"],
     );
     check(
         "a int, CHECK (a > 0)",
