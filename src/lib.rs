@@ -36,6 +36,7 @@ pub mod error;
 pub mod fill;
 pub mod mysql;
 pub mod names;
+pub mod query;
 pub mod report;
 pub mod routing;
 pub mod rows;

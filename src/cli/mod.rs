@@ -5,6 +5,7 @@ pub mod create;
 pub mod demo;
 pub mod fill;
 pub mod plan;
+pub mod query;
 pub mod route;
 pub mod sandbox;
 pub mod status;
@@ -50,6 +51,7 @@ enum Command {
     Create(create::CreateArgs),
     Fill(fill::FillArgs),
     Status(status::StatusArgs),
+    Query(query::QueryArgs),
     Route(route::RouteArgs),
     Sandbox(sandbox::SandboxArgs),
     Demo(demo::DemoArgs),
@@ -282,6 +284,7 @@ async fn run(cli: Cli) -> Result<Outcome> {
         Command::Create(args) => create::run(cx, args).await,
         Command::Route(args) => route::run(cx, args).await,
         Command::Fill(args) => fill::run(cx, args).await,
+        Command::Query(args) => query::run(cx, args).await,
         Command::Status(args) => status::run(cx, args).await,
         Command::Demo(args) => demo::run(cx, args).await,
         Command::Sandbox(args) => sandbox::run(cx, args).await,

@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod credentials;
 pub mod inspect;
 pub mod option_file;
+pub mod query;
 pub mod server;
 pub mod write;
 

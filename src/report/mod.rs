@@ -3,7 +3,9 @@
 //! A report is a `Serialize` struct that also knows how to print itself as text. JSON is the
 //! struct itself, so both faces always tell the same.
 
+pub mod answer;
 pub mod create;
+pub mod explain;
 pub mod fill;
 pub mod plan;
 pub mod route;
@@ -67,6 +69,14 @@ pub enum Format {
     Table,
     /// One JSON document
     Json,
+    /// A line for each column (query only)
+    Vertical,
+    /// Comma-separated values, RFC 4180 (query only)
+    Csv,
+    /// Tab-separated values, as the servers' clients write them (query only)
+    Tsv,
+    /// A JSON object on each line (query only)
+    Ndjson,
 }
 
 /// Where results go: stdout.
@@ -90,6 +100,10 @@ impl Out {
                 &serde_json::to_string_pretty(report)
                     .map_err(|cause| Error::usage("could not write JSON").cause(cause))?,
             ),
+            Format::Vertical | Format::Csv | Format::Tsv | Format::Ndjson => Err(Error::usage(
+                "this output format is for the rows of a query",
+            )
+            .next("take --output table or --output json")),
         }
     }
 

@@ -208,4 +208,71 @@ impl Router {
             None => Ok(self.place(key, None)?.shard),
         }
     }
+
+    /// The physical tables, by number, that can hold rows with this value in `column`; `None`
+    /// where the column decides nothing.
+    ///
+    /// # Errors
+    /// The function has no place for the value.
+    pub fn tables_with(
+        &self,
+        column: &str,
+        key: &KeyValue,
+    ) -> Option<Result<Vec<u32>, RouteError>> {
+        let per_schema = self.tables_per_schema;
+        if self.schema.column.is(column) {
+            return Some(match &self.table {
+                None => self.place(key, None).map(|place| vec![place.table]),
+                Some(rule) if rule.column.is(column) => {
+                    self.place(key, Some(key)).map(|place| vec![place.table])
+                }
+                Some(_) => self.shard(key).map(|shard| {
+                    let first = shard.0 * per_schema;
+                    (first..first + per_schema).collect()
+                }),
+            });
+        }
+        let rule = self.table.as_ref().filter(|rule| rule.column.is(column))?;
+        Some(rule.part(key, per_schema).map(|local| {
+            (0..self.schemas)
+                .map(|shard| shard * per_schema + local)
+                .collect()
+        }))
+    }
+
+    /// The physical tables, by number, that can hold rows whose shard key lies between these
+    /// bounds, both included; `None` where the function does not keep order.
+    pub fn tables_between(
+        &self,
+        column: &str,
+        low: Option<i128>,
+        high: Option<i128>,
+    ) -> Option<Vec<u32>> {
+        let ShardFunction::Range { bounds } = &self.schema.function else {
+            return None;
+        };
+        if !self.schema.column.is(column) || !matches!(self.schema.kind, KeyType::Integer { .. }) {
+            return None;
+        }
+        let part = |value: i128| bounds.partition_point(|bound| *bound <= value) as u32;
+        let first = low.map_or(0, part);
+        let last = high.map_or(self.schemas - 1, part);
+        let per_schema = self.tables_per_schema;
+        Some(if first > last {
+            Vec::new()
+        } else {
+            (first * per_schema..(last + 1) * per_schema).collect()
+        })
+    }
+
+    /// The type of a key column, the first or the second.
+    pub fn key_type(&self, column: &str) -> Option<&KeyType> {
+        if self.schema.column.is(column) {
+            return Some(&self.schema.kind);
+        }
+        self.table
+            .as_ref()
+            .filter(|rule| rule.column.is(column))
+            .map(|rule| &rule.kind)
+    }
 }

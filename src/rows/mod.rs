@@ -1,5 +1,6 @@
-//! Rows as values: typed keys.
+//! Rows as values: typed keys, values to write, cells that were read.
 
+pub mod cell;
 pub mod key;
 mod key_type;
 pub mod value;

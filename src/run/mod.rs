@@ -2,4 +2,5 @@
 
 pub mod create;
 pub mod fill;
+pub mod query;
 pub mod status;

@@ -1,0 +1,248 @@
+//! `shardctl query`.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::{Context, Outcome};
+use crate::error::{Error, Result};
+use crate::names::InstanceName;
+use crate::query::merge::Merge;
+use crate::query::plan::{Plan, Scattered, Way, plan};
+use crate::report::answer::AnswerWriter;
+use crate::report::explain::{ExplainReport, ExplainShard};
+use crate::rows::cell::{Column, Row};
+use crate::run::query::{Fleet, QueryOptions, Running, Sink, connections, refuse};
+use crate::topology::Topology;
+
+/// Answer a SELECT over a logical table as one server would
+///
+/// A statement that names a shard key is answered by one shard. Any other is computed by all of
+/// them and merged: filters, COUNT, SUM, AVG, MIN, MAX, GROUP BY, DISTINCT, ORDER BY, LIMIT. What
+/// cannot be answered exactly is refused with the reason. Times are in UTC.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  shardctl query \"SELECT * FROM member WHERE memberId = 100000001\"
+  shardctl query \"SELECT status, COUNT(*) FROM member GROUP BY status ORDER BY 2 DESC\"
+  shardctl query --by-shard \"SELECT COUNT(*) FROM member\"
+  shardctl query -o csv -f report.sql")]
+pub struct QueryArgs {
+    /// The statement; - reads it from standard input
+    #[arg(required_unless_present = "file")]
+    sql: Option<String>,
+    /// Read the statement from this file
+    #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
+    file: Option<PathBuf>,
+    /// Show how it would be answered, and do not run it
+    #[arg(long)]
+    explain: bool,
+    /// Run it on each shard as written and show the answers side by side, unmerged
+    #[arg(long, conflicts_with = "explain")]
+    by_shard: bool,
+    /// Refuse to ask more shards than this
+    #[arg(long, value_name = "N")]
+    max_shards: Option<usize>,
+    /// Refuse an answer of more rows
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    max_rows: u64,
+    /// End the statements after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+}
+
+struct Printer(AnswerWriter<std::io::BufWriter<std::io::Stdout>>);
+
+impl Sink for Printer {
+    fn columns(&mut self, columns: &[Column]) -> Result<()> {
+        self.0.columns(columns)
+    }
+
+    fn row(&mut self, row: Row) -> Result<()> {
+        self.0.row(&row)
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// The statement is refused, a server fails, or the answer is larger than allowed.
+pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
+    let topology = cx.topology()?;
+    let sql = statement(&args)?;
+    let planned = plan(&sql, &topology).map_err(|refusal| refuse(&refusal))?;
+    let shards: BTreeSet<u32> = planned.places.iter().map(|place| place.shard.0).collect();
+    if let Some(max) = args.max_shards
+        && shards.len() > max
+    {
+        return Err(Error::usage(format!(
+            "the statement asks {} shards, and --max-shards allows {max}",
+            shards.len()
+        ))
+        .cause(&planned.reason));
+    }
+    let mut instances = topology.instances.clone();
+    let used: BTreeSet<&InstanceName> = planned
+        .places
+        .iter()
+        .map(|place| &topology.schema(place.shard).instance)
+        .collect();
+    instances.retain(|name, _| used.contains(name));
+    if planned.places.len() > 1 && !args.explain {
+        cx.note(&format!(
+            "asking {} tables on {} instances ({})",
+            planned.places.len(),
+            instances.len(),
+            planned.reason
+        ));
+    }
+    if args.explain && matches!(planned.way, Way::One { .. }) {
+        cx.out.show(&explain(&topology, &planned, None)?)?;
+        return Ok(Outcome::Clean);
+    }
+    let servers = cx
+        .connect(&instances, connections(&topology, &planned))
+        .await?;
+    let fleet = Fleet {
+        topology: &topology,
+        servers: &servers,
+        running: Running::default(),
+        options: QueryOptions {
+            timeout: Duration::from_secs(args.timeout),
+            rows_max: args.max_rows,
+            clock_us: jiff::Timestamp::now().as_microsecond(),
+        },
+    };
+    if args.explain {
+        let scattered = fleet.finish(&planned).await?;
+        cx.out
+            .show(&explain(&topology, &planned, scattered.as_ref())?)?;
+        servers.disconnect().await;
+        return Ok(Outcome::Clean);
+    }
+    let start = Instant::now();
+    let mut printer = Printer(AnswerWriter::new(
+        std::io::BufWriter::new(std::io::stdout()),
+        cx.out.format,
+        cx.out.view,
+    ));
+    let answer = {
+        let work = async {
+            match args.by_shard {
+                true => fleet.run_by_shard(&planned, &mut printer).await,
+                false => fleet.run(&planned, &mut printer).await,
+            }
+        };
+        tokio::select! {
+            answer = work => answer,
+            _ = tokio::signal::ctrl_c() => Err(Error::stopped("interrupted")
+                .now("the statements were ended on the servers as well")),
+            // The servers end it first; this is for one that does not answer at all.
+            () = tokio::time::sleep(Duration::from_secs(args.timeout + 5)) => {
+                Err(Error::server(format!("no answer within {} seconds", args.timeout))
+                    .next("give it longer with --timeout"))
+            }
+        }
+    };
+    if answer.is_err() {
+        fleet.running.kill().await;
+    }
+    answer?;
+    let rows = printer.0.rows();
+    printer.0.finish()?;
+    cx.note(&format!(
+        "{rows} {} in {:.0} ms",
+        if rows == 1 { "row" } else { "rows" },
+        start.elapsed().as_secs_f64() * 1000.0
+    ));
+    servers.disconnect().await;
+    Ok(Outcome::Clean)
+}
+
+fn statement(args: &QueryArgs) -> Result<String> {
+    match (&args.file, args.sql.as_deref()) {
+        (Some(path), _) => std::fs::read_to_string(path).map_err(|cause| {
+            Error::usage("could not read the statement")
+                .at(path.display().to_string())
+                .cause(cause)
+        }),
+        (None, Some("-")) => {
+            let mut sql = String::new();
+            std::io::stdin()
+                .read_to_string(&mut sql)
+                .map_err(|cause| Error::usage("could not read the statement").cause(cause))?;
+            Ok(sql)
+        }
+        (None, sql) => Ok(sql.unwrap_or_default().to_owned()),
+    }
+}
+
+fn explain(
+    topology: &Topology,
+    plan: &Plan,
+    scattered: Option<&Scattered>,
+) -> Result<ExplainReport> {
+    let table = topology
+        .tables
+        .values()
+        .find(|table| table.name.as_str() == plan.table)
+        .ok_or_else(|| Error::usage(format!("there is no table `{}`", plan.table)))?;
+    let template = match (&plan.way, scattered) {
+        (Way::Scatter(_), Some(scattered)) => &scattered.statement,
+        _ => &plan.as_written,
+    };
+    Ok(ExplainReport {
+        table: plan.table.clone(),
+        way: match plan.way {
+            Way::One { .. } => "one shard",
+            Way::Scatter(_) => "scatter and merge",
+        },
+        reason: plan.reason.clone(),
+        merge: scattered.map(|scattered| merge_words(&scattered.merge)),
+        shards: plan
+            .places
+            .iter()
+            .map(|place| {
+                let physical = topology.physical(table, *place);
+                ExplainShard {
+                    sql: template.sql(&physical),
+                    place: physical.to_string(),
+                }
+            })
+            .collect(),
+    })
+}
+
+fn merge_words(merge: &Merge) -> String {
+    let window = |limit: &Option<u64>, offset: &u64| match (limit, offset) {
+        (None, _) => String::new(),
+        (Some(limit), 0) => format!(", the first {limit}"),
+        (Some(limit), offset) => format!(", {limit} after the first {offset}"),
+    };
+    match merge {
+        Merge::Rows {
+            keys,
+            limit,
+            offset,
+            ..
+        } => match keys.len() {
+            0 => format!("rows as they come{}", window(limit, offset)),
+            n => format!("sorted streams merged by {n} keys{}", window(limit, offset)),
+        },
+        Merge::Grouped {
+            keys,
+            aggregates,
+            order,
+            limit,
+            offset,
+            ..
+        } => format!(
+            "groups by {} keys, {} aggregates{}{}",
+            keys.len(),
+            aggregates.len(),
+            if order.is_empty() { "" } else { ", sorted" },
+            window(limit, offset)
+        ),
+    }
+}

@@ -1,0 +1,39 @@
+//! A SELECT over a logical table: statement to plan to merged answer.
+//!
+//! | stage | file | from | to |
+//! |---|---|---|---|
+//! | parse | [`parse`] | text | one SELECT, as syntax tree and as pieces of the text |
+//! | route | [`keys`] | its WHERE | the physical tables that can hold an answer |
+//! | plan | [`plan`] | both | a way, and what each physical table is asked |
+//! | merge | [`merge`] | the shards' rows | the rows of one server |
+//!
+//! Statements are analysed as a tree and rewritten as text: what a person wrote goes to the servers
+//! as written, with the table's name replaced, so that names and meanings of columns stay the
+//! server's own. What cannot be answered exactly is refused with the reason.
+
+pub mod dialect;
+pub mod functions;
+pub mod keys;
+pub mod merge;
+pub mod parse;
+pub mod plan;
+
+/// Why a statement is not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The text cannot be read.
+    #[error("{message}")]
+    Syntax {
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// Not a statement that only reads.
+    #[error("{0}")]
+    Unsafe(String),
+    /// A table or column that the topology does not have.
+    #[error("{0}")]
+    Unknown(String),
+    /// A shape whose merged answer would not be provably the one a single server gives.
+    #[error("{0}")]
+    Inexact(String),
+}

@@ -1,0 +1,519 @@
+//! Text to one SELECT: its syntax tree, and the pieces of its text.
+
+use std::ops::{ControlFlow, Range};
+
+use sqlparser::ast::{
+    Distinct, Expr, GroupByExpr, ObjectNamePart, OrderByKind, Query, Select, SetExpr, Statement,
+    TableFactor, Visit, Visitor,
+};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserOptions};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use super::Refusal;
+use super::dialect::Mysql;
+use super::functions::{Nature, nature};
+
+/// One SELECT over one table.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// The text, without a trailing semicolon.
+    pub sql: String,
+    /// The tree of the SELECT.
+    pub select: Select,
+    /// The tree of the whole, for ORDER BY and LIMIT.
+    pub query: Query,
+    /// Schema part of the table's name, if it was written.
+    pub schema: Option<String>,
+    /// The table's name.
+    pub table: String,
+    /// The alias, if one was written.
+    pub alias: Option<String>,
+    /// Where the pieces stand in the text.
+    pub pieces: Pieces,
+    /// Each function called, with what it is.
+    pub functions: Vec<(String, Nature)>,
+}
+
+/// Byte ranges of the clauses, keywords not included.
+#[derive(Debug, Clone, Default)]
+pub struct Pieces {
+    /// Between SELECT and the first item: DISTINCT and other modifiers.
+    pub modifiers: Range<usize>,
+    /// Each item of the select list.
+    pub items: Vec<Range<usize>>,
+    /// The table's name with its schema, as written.
+    pub table: Range<usize>,
+    /// Where FROM starts.
+    pub from: usize,
+    /// The end of everything before GROUP BY, HAVING, ORDER BY and LIMIT.
+    pub body_end: usize,
+    /// Each expression of GROUP BY.
+    pub group_by: Vec<Range<usize>>,
+    /// Each expression of ORDER BY, its direction not included.
+    pub order_by: Vec<Range<usize>>,
+    /// Where LIMIT starts, if there is one.
+    pub limit: Option<usize>,
+}
+
+/// Reads a statement.
+///
+/// # Errors
+/// It is not one SELECT over one table, or does more than read.
+pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
+    let sql = sql.trim().trim_end_matches(';').trim_end();
+    if sql.is_empty() {
+        return Err(Refusal::Syntax {
+            message: "the statement is empty".to_owned(),
+        });
+    }
+    if sql.contains("/*!") || sql.contains("/*M!") {
+        return Err(Refusal::Unsafe(
+            "version comments are code on some servers only; write the statement without them"
+                .to_owned(),
+        ));
+    }
+    let dialect = Mysql::default();
+    let syntax = |message: String| Refusal::Syntax {
+        message: message.trim_start_matches("sql parser error: ").to_owned(),
+    };
+    let statements = Parser::new(&dialect)
+        .with_options(ParserOptions::new().with_unescape(false))
+        .try_with_sql(sql)
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|fault| syntax(fault.to_string()))?;
+    let query = match statements.as_slice() {
+        [Statement::Query(query)] => (**query).clone(),
+        [_] => {
+            return Err(Refusal::Unsafe(
+                "only SELECT is answered: this tool reads".to_owned(),
+            ));
+        }
+        _ => {
+            return Err(Refusal::Unsafe(
+                "one statement at a time, please".to_owned(),
+            ));
+        }
+    };
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return Err(Refusal::Inexact(
+            "UNION, EXCEPT, INTERSECT and VALUES over shards are not answered yet".to_owned(),
+        ));
+    };
+    let select = (**select).clone();
+    refuse_what_is_not_plain(&query, &select)?;
+    let (schema, table, alias) = the_table(&select)?;
+    let functions = functions(&query)?;
+    let tokens = Tokenizer::new(&dialect, sql)
+        .with_unescape(false)
+        .tokenize_with_location()
+        .map_err(|fault| syntax(fault.to_string()))?;
+    let pieces = pieces(sql, &tokens)?;
+    Ok(Parsed {
+        sql: sql.to_owned(),
+        select,
+        query,
+        schema,
+        table,
+        alias,
+        pieces,
+        functions,
+    })
+}
+
+fn refuse_what_is_not_plain(query: &Query, select: &Select) -> Result<(), Refusal> {
+    let inexact = |what: &str| Err(Refusal::Inexact(what.to_owned()));
+    if query.with.is_some() {
+        return inexact("WITH over shards is not answered yet");
+    }
+    if !query.locks.is_empty() {
+        return Err(Refusal::Unsafe(
+            "locking reads are refused: FOR UPDATE, FOR SHARE".to_owned(),
+        ));
+    }
+    if select.into.is_some() {
+        return Err(Refusal::Unsafe(
+            "INTO is refused: this tool reads".to_owned(),
+        ));
+    }
+    if query.fetch.is_some() || query.for_clause.is_some() || query.format_clause.is_some() {
+        return inexact("the statement has a clause that the servers do not have");
+    }
+    if !select.named_window.is_empty() || select.qualify.is_some() {
+        return inexact("window functions over shards are not answered yet");
+    }
+    if matches!(&select.distinct, Some(Distinct::On(_))) {
+        return inexact("DISTINCT ON is not MySQL");
+    }
+    match &select.group_by {
+        GroupByExpr::Expressions(_, modifiers) if modifiers.is_empty() => {}
+        _ => return inexact("GROUP BY ... WITH ROLLUP over shards is not answered yet"),
+    }
+    if let Some(order) = &query.order_by
+        && !matches!(order.kind, OrderByKind::Expressions(_))
+    {
+        return inexact("ORDER BY ALL is not MySQL");
+    }
+    Ok(())
+}
+
+type TableName = (Option<String>, String, Option<String>);
+
+fn the_table(select: &Select) -> Result<TableName, Refusal> {
+    let [from] = select.from.as_slice() else {
+        return Err(match select.from.len() {
+            0 => Refusal::Unknown("the statement names no table".to_owned()),
+            _ => Refusal::Inexact("joins over shards are not answered yet".to_owned()),
+        });
+    };
+    if !from.joins.is_empty() {
+        return Err(Refusal::Inexact(
+            "joins over shards are not answered yet".to_owned(),
+        ));
+    }
+    let TableFactor::Table {
+        name,
+        alias,
+        args: None,
+        partitions,
+        ..
+    } = &from.relation
+    else {
+        return Err(Refusal::Inexact(
+            "derived tables over shards are not answered yet".to_owned(),
+        ));
+    };
+    if !partitions.is_empty() {
+        return Err(Refusal::Inexact(
+            "a PARTITION clause over shards is not answered yet".to_owned(),
+        ));
+    }
+    let parts: Vec<&str> = name
+        .0
+        .iter()
+        .filter_map(|part| match part {
+            ObjectNamePart::Identifier(ident) => Some(ident.value.as_str()),
+            ObjectNamePart::Function(_) => None,
+        })
+        .collect();
+    let (schema, table) = match parts.as_slice() {
+        [table] => (None, *table),
+        [schema, table] => (Some((*schema).to_owned()), *table),
+        _ => return Err(Refusal::Unknown(format!("`{name}` is no table's name"))),
+    };
+    let alias = match alias {
+        Some(alias) if !alias.columns.is_empty() => {
+            return Err(Refusal::Inexact(
+                "a table alias with columns is not answered".to_owned(),
+            ));
+        }
+        Some(alias) => Some(alias.name.value.clone()),
+        None => None,
+    };
+    Ok((schema, table.to_owned(), alias))
+}
+
+/// Walks the whole statement: subqueries and variables are refused, functions are gathered.
+fn functions(query: &Query) -> Result<Vec<(String, Nature)>, Refusal> {
+    struct Walk {
+        functions: Vec<(String, Nature)>,
+        queries: usize,
+    }
+    impl Visitor for Walk {
+        type Break = Refusal;
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Refusal> {
+            self.queries += 1;
+            if self.queries > 1 {
+                return ControlFlow::Break(Refusal::Inexact(
+                    "subqueries over shards are not answered yet".to_owned(),
+                ));
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Refusal> {
+            match expr {
+                Expr::Function(function) => {
+                    let name = function.name.to_string();
+                    if function.over.is_some() {
+                        return ControlFlow::Break(Refusal::Inexact(
+                            "window functions over shards are not answered yet".to_owned(),
+                        ));
+                    }
+                    match nature(&name) {
+                        Some(Nature::Forbidden) => {
+                            return ControlFlow::Break(Refusal::Unsafe(format!(
+                                "{name}() is refused: it sleeps, locks or reads files"
+                            )));
+                        }
+                        Some(nature) => self.functions.push((name.to_ascii_lowercase(), nature)),
+                        None => {
+                            return ControlFlow::Break(Refusal::Unsafe(format!(
+                                "the function {name}() is not known; it may be one of your own, \
+                                 and do more than read"
+                            )));
+                        }
+                    }
+                }
+                Expr::Identifier(ident) if ident.value.starts_with('@') => {
+                    return ControlFlow::Break(Refusal::Inexact(format!(
+                        "`{}` is a variable, and each shard has its own",
+                        ident.value
+                    )));
+                }
+                Expr::CompoundIdentifier(parts)
+                    if parts
+                        .first()
+                        .is_some_and(|part| part.value.starts_with('@')) =>
+                {
+                    return ControlFlow::Break(Refusal::Inexact(
+                        "variables are refused: each shard has its own".to_owned(),
+                    ));
+                }
+                Expr::CompoundIdentifier(parts) if parts.len() > 2 => {
+                    return ControlFlow::Break(Refusal::Inexact(
+                        "write columns without the schema's name".to_owned(),
+                    ));
+                }
+                Expr::Value(value)
+                    if matches!(value.value, sqlparser::ast::Value::Placeholder(_)) =>
+                {
+                    return ControlFlow::Break(Refusal::Syntax {
+                        message: "there are no parameters to put in".to_owned(),
+                    });
+                }
+                Expr::BinaryOp {
+                    op: sqlparser::ast::BinaryOperator::Assignment,
+                    ..
+                } => {
+                    return ControlFlow::Break(Refusal::Unsafe(
+                        "assignments are refused: this tool reads".to_owned(),
+                    ));
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut walk = Walk {
+        functions: Vec::new(),
+        queries: 0,
+    };
+    match query.visit(&mut walk) {
+        ControlFlow::Break(refusal) => Err(refusal),
+        ControlFlow::Continue(()) => Ok(walk.functions),
+    }
+}
+
+/// The tokens that count, with their byte ranges.
+fn significant(sql: &str, tokens: &[TokenWithSpan]) -> Vec<(Token, Range<usize>)> {
+    // Locations count characters in a line; the text is cut by bytes.
+    let mut starts = vec![0usize];
+    starts.extend(sql.match_indices('\n').map(|(at, _)| at + 1));
+    let offset = |location: Location| {
+        let start = starts
+            .get((location.line as usize).saturating_sub(1))
+            .copied()
+            .unwrap_or(sql.len());
+        let column = (location.column as usize).saturating_sub(1);
+        sql[start..]
+            .char_indices()
+            .nth(column)
+            .map_or(sql.len(), |(at, _)| start + at)
+    };
+    tokens
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        .map(|token| {
+            let range = offset(token.span.start)..offset(token.span.end);
+            (token.token.clone(), range)
+        })
+        .collect()
+}
+
+/// Whether the text has a comment that runs to the end of its line.
+pub fn ends_in_line_comment(sql: &str) -> bool {
+    let dialect = Mysql::default();
+    let tokens = Tokenizer::new(&dialect, sql)
+        .with_unescape(false)
+        .tokenize();
+    match tokens {
+        Ok(tokens) => tokens.iter().any(|token| {
+            matches!(
+                token,
+                Token::Whitespace(Whitespace::SingleLineComment { .. })
+            )
+        }),
+        Err(_) => false,
+    }
+}
+
+fn keyword(token: &Token) -> Option<Keyword> {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    }
+}
+
+fn pieces(sql: &str, tokens: &[TokenWithSpan]) -> Result<Pieces, Refusal> {
+    let tokens = significant(sql, tokens);
+    let mut pieces = Pieces {
+        body_end: sql.len(),
+        ..Pieces::default()
+    };
+    let unsplit = || Refusal::Syntax {
+        message: "the clauses of the statement could not be told apart".to_owned(),
+    };
+    let mut at = 0;
+    if tokens.first().map(|(token, _)| keyword(token)) != Some(Some(Keyword::SELECT)) {
+        return Err(Refusal::Inexact(
+            "a SELECT in parentheses is not answered; write it without".to_owned(),
+        ));
+    }
+    at += 1;
+    let modifiers_start = tokens[0].1.end;
+    let is_modifier = |token: &Token| match token {
+        Token::Word(word) if word.quote_style.is_none() => {
+            let text = word.value.to_ascii_uppercase();
+            [
+                "DISTINCT",
+                "ALL",
+                "DISTINCTROW",
+                "HIGH_PRIORITY",
+                "STRAIGHT_JOIN",
+                "SQL_SMALL_RESULT",
+                "SQL_BIG_RESULT",
+                "SQL_BUFFER_RESULT",
+                "SQL_NO_CACHE",
+                "SQL_CACHE",
+                "SQL_CALC_FOUND_ROWS",
+            ]
+            .contains(&text.as_str())
+        }
+        _ => false,
+    };
+    while tokens.get(at).is_some_and(|(token, _)| is_modifier(token)) {
+        at += 1;
+    }
+    pieces.modifiers = modifiers_start..tokens.get(at).map_or(sql.len(), |(_, range)| range.start);
+
+    // The select list.
+    let (items, next) = list(&tokens, at, &[Keyword::FROM]);
+    pieces.items = items.iter().map(|item| item.whole.clone()).collect();
+    at = next;
+    let Some((_, from)) = tokens.get(at) else {
+        return Err(Refusal::Unknown("the statement names no table".to_owned()));
+    };
+    pieces.from = from.start;
+    at += 1;
+
+    // The table's name: word, or word.word.
+    let first = tokens.get(at).ok_or_else(unsplit)?.1.clone();
+    let qualified = matches!(tokens.get(at + 1), Some((Token::Period, _)));
+    let last = if qualified { at + 2 } else { at };
+    pieces.table = first.start..tokens.get(last).ok_or_else(unsplit)?.1.end;
+    at = last + 1;
+
+    // Up to GROUP BY, HAVING, ORDER BY or LIMIT.
+    let ends = [
+        Keyword::GROUP,
+        Keyword::HAVING,
+        Keyword::ORDER,
+        Keyword::LIMIT,
+        Keyword::PROCEDURE,
+    ];
+    at = skip(&tokens, at, &ends);
+    pieces.body_end = tokens.get(at).map_or(sql.len(), |(_, range)| range.start);
+    if tokens.get(at).map(|(token, _)| keyword(token)) == Some(Some(Keyword::GROUP)) {
+        let (items, next) = list(
+            &tokens,
+            at + 2,
+            &[
+                Keyword::HAVING,
+                Keyword::ORDER,
+                Keyword::LIMIT,
+                Keyword::WITH,
+            ],
+        );
+        pieces.group_by = items.into_iter().map(|item| item.expression).collect();
+        at = next;
+    }
+    at = skip(&tokens, at, &[Keyword::ORDER, Keyword::LIMIT]);
+    if tokens.get(at).map(|(token, _)| keyword(token)) == Some(Some(Keyword::ORDER)) {
+        let (items, next) = list(&tokens, at + 2, &[Keyword::LIMIT]);
+        pieces.order_by = items.into_iter().map(|item| item.expression).collect();
+        at = next;
+    }
+    at = skip(&tokens, at, &[Keyword::LIMIT]);
+    pieces.limit = tokens.get(at).map(|(_, range)| range.start);
+    Ok(pieces)
+}
+
+/// One entry of a comma list.
+struct Entry {
+    whole: Range<usize>,
+    /// Without ASC or DESC behind it.
+    expression: Range<usize>,
+}
+
+/// The entries of a comma list that ends before one of these keywords, and the token it ends at.
+fn list(tokens: &[(Token, Range<usize>)], start: usize, ends: &[Keyword]) -> (Vec<Entry>, usize) {
+    let mut entries = Vec::new();
+    let mut at = start;
+    loop {
+        let first = at;
+        at = skip_to(tokens, at, ends, true);
+        if let (Some((_, from)), true) = (tokens.get(first), at > first) {
+            let direction = keyword(&tokens[at - 1].0)
+                .is_some_and(|word| matches!(word, Keyword::ASC | Keyword::DESC));
+            let last = if direction && at > first + 1 {
+                at - 2
+            } else {
+                at - 1
+            };
+            entries.push(Entry {
+                whole: from.start..tokens[at - 1].1.end,
+                expression: from.start..tokens[last].1.end,
+            });
+        }
+        if matches!(tokens.get(at), Some((Token::Comma, _))) {
+            at += 1;
+        } else {
+            return (entries, at);
+        }
+    }
+}
+
+fn skip(tokens: &[(Token, Range<usize>)], at: usize, ends: &[Keyword]) -> usize {
+    skip_to(tokens, at, ends, false)
+}
+
+/// The next token outside parentheses that is one of these keywords, or a comma where commas count.
+fn skip_to(
+    tokens: &[(Token, Range<usize>)],
+    mut at: usize,
+    ends: &[Keyword],
+    commas: bool,
+) -> usize {
+    let mut depth = 0i32;
+    while let Some((token, _)) = tokens.get(at) {
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::Comma if depth == 0 && commas => return at,
+            // A name behind a point is a name, whatever it says.
+            other
+                if depth == 0
+                    && !matches!(at.checked_sub(1).map(|i| &tokens[i].0), Some(Token::Period)) =>
+            {
+                if keyword(other).is_some_and(|word| ends.contains(&word)) {
+                    return at;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    at
+}

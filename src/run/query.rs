@@ -1,0 +1,592 @@
+//! Runs a planned statement over the shards.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::error::{Error, Result};
+use crate::mysql::query::{self, Reading};
+use crate::mysql::{Conn, Flavour, Server, Servers};
+use crate::query::Refusal;
+use crate::query::merge::{Groups, Key, Merge, MergeError, Ordered};
+use crate::query::plan::{Plan, Scattered, Template, Way};
+use crate::rows::cell::{Column, Kind, Row};
+use crate::topology::{LogicalTable, PhysicalTable, Topology};
+
+/// Rows of each shard that wait to be merged.
+const WAITING_ROWS: usize = 256;
+
+/// Connections to an instance where the order of the answers does not matter.
+const CONNECTIONS: usize = 8;
+
+/// Connections to an instance at the most: an ordered merge reads all its shards at once.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// How to run.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryOptions {
+    /// After this the statements are ended.
+    pub timeout: Duration,
+    /// Rows of the answer at the most.
+    pub rows_max: u64,
+    /// The time of the statement in microseconds since 1970.
+    pub clock_us: i64,
+}
+
+/// Takes the answer.
+pub trait Sink: Send {
+    /// The columns, once, before the rows.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    fn columns(&mut self, columns: &[Column]) -> Result<()>;
+    /// A row.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn row(&mut self, row: Row) -> Result<()>;
+}
+
+/// A refusal as an error of the command.
+pub fn refuse(refusal: &Refusal) -> Error {
+    match refusal {
+        Refusal::Syntax { .. } => Error::usage("the statement cannot be read").cause(refusal),
+        Refusal::Unsafe(_) => Error::usage("the statement is refused").cause(refusal),
+        Refusal::Unknown(_) => Error::usage("the statement cannot be answered").cause(refusal),
+        Refusal::Inexact(_) => Error::usage("the statement cannot be answered exactly")
+            .cause(refusal)
+            .now("nothing was asked of the servers that changes anything")
+            .next("name the shard key so that one shard answers, or take --by-shard"),
+    }
+}
+
+/// Statements that run, so that they can be ended.
+#[derive(Debug, Clone, Default)]
+pub struct Running(Arc<Mutex<Vec<(Server, u32)>>>);
+
+impl Running {
+    fn started(&self, server: &Server, conn: &Conn) {
+        self.lock().push((server.clone(), conn.id()));
+    }
+
+    fn ended(&self, server: &Server, id: u32) {
+        self.lock()
+            .retain(|(other, known)| *known != id || other.name() != server.name());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Server, u32)>> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Ends all of them on their servers.
+    pub async fn kill(&self) {
+        let all = std::mem::take(&mut *self.lock());
+        join_all(all.iter().map(|(server, id)| query::kill(server, *id))).await;
+    }
+}
+
+/// What a run works with.
+#[derive(Debug, Clone)]
+pub struct Fleet<'a> {
+    /// The topology.
+    pub topology: &'a Topology,
+    /// The servers of the instances that are asked.
+    pub servers: &'a Servers,
+    /// The statements that run.
+    pub running: Running,
+    /// How to run.
+    pub options: QueryOptions,
+}
+
+/// One statement on one physical table.
+struct Task {
+    server: Server,
+    sql: String,
+    place: String,
+}
+
+/// Connections that a plan needs to each instance.
+pub fn connections(topology: &Topology, plan: &Plan) -> usize {
+    let mut each: BTreeMap<&str, usize> = BTreeMap::new();
+    for place in &plan.places {
+        *each
+            .entry(topology.schema(place.shard).instance.as_str())
+            .or_default() += 1;
+    }
+    // One more for ending the others.
+    each.values()
+        .max()
+        .copied()
+        .unwrap_or(1)
+        .min(CONNECTIONS_MAX)
+        + 1
+}
+
+impl Fleet<'_> {
+    fn table(&self, plan: &Plan) -> Result<&LogicalTable> {
+        self.topology
+            .tables
+            .values()
+            .find(|table| table.name.as_str() == plan.table)
+            .ok_or_else(|| Error::usage(format!("there is no table `{}`", plan.table)))
+    }
+
+    fn tasks(&self, plan: &Plan, template: &Template) -> Result<Vec<Task>> {
+        let table = self.table(plan)?;
+        plan.places
+            .iter()
+            .map(|place| {
+                let physical = self.topology.physical(table, *place);
+                Ok(Task {
+                    server: self.servers.get(&physical.instance)?.clone(),
+                    sql: template.sql(&physical),
+                    place: physical.to_string(),
+                })
+            })
+            .collect()
+    }
+
+    async fn session(&self, plan: &Plan, server: &Server) -> Result<Conn> {
+        let reading = Reading {
+            timeout: self.options.timeout,
+            clock_us: plan.asks_the_time.then_some(self.options.clock_us),
+        };
+        let conn = query::session(server, reading).await?;
+        self.running.started(server, &conn);
+        Ok(conn)
+    }
+
+    /// The second step of a scatter: asks one shard for the kinds of the columns.
+    ///
+    /// # Errors
+    /// The server refuses, or the statement cannot be merged exactly after all.
+    pub async fn finish(&self, plan: &Plan) -> Result<Option<Scattered>> {
+        let Way::Scatter(scatter) = &plan.way else {
+            return Ok(None);
+        };
+        let probe = self
+            .tasks(plan, &scatter.probe)?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::usage("there is no shard to ask"))?;
+        let mut conn = self.session(plan, &probe.server).await?;
+        let probed = query::probe(&probe.server, &mut conn, &probe.sql).await;
+        self.running.ended(&probe.server, conn.id());
+        let probed = probed?;
+        let scattered = scatter
+            .finish(&probed)
+            .map_err(|refusal| refuse(&refusal))?;
+        self.refuse_mixed_weights(&probed, &scattered.merge)?;
+        Ok(Some(scattered))
+    }
+
+    /// The weights of a text are not the same numbers on the two families of server.
+    fn refuse_mixed_weights(&self, probed: &[Column], merge: &Merge) -> Result<()> {
+        let mixed = self.servers.iter().any(|s| s.flavour() == Flavour::Mysql)
+            && self.servers.iter().any(|s| s.flavour() == Flavour::Mariadb);
+        let compares = match merge {
+            Merge::Rows { keys, .. } => !keys.is_empty(),
+            Merge::Grouped { .. } => true,
+        };
+        if mixed && compares && probed.iter().any(|column| column.kind == Kind::Text) {
+            return Err(refuse(&Refusal::Inexact(
+                "text is not compared alike by MySQL and MariaDB, and the fleet has both"
+                    .to_owned(),
+            )));
+        }
+        Ok(())
+    }
+
+    /// Runs the plan and gives the merged answer to the sink.
+    ///
+    /// # Errors
+    /// A shard fails, or the answer is larger than allowed.
+    pub async fn run(&self, plan: &Plan, sink: &mut dyn Sink) -> Result<()> {
+        let mut sink = Capped {
+            sink,
+            left: self.options.rows_max,
+            max: self.options.rows_max,
+        };
+        match &plan.way {
+            Way::One { statement } => self.run_one(plan, statement, &mut sink).await,
+            Way::Scatter(_) => {
+                let scattered = self
+                    .finish(plan)
+                    .await?
+                    .ok_or_else(|| Error::usage("the statement is not a scatter"))?;
+                self.run_scattered(plan, &scattered, &mut sink).await
+            }
+        }
+    }
+
+    async fn run_one(
+        &self,
+        plan: &Plan,
+        statement: &Template,
+        sink: &mut Capped<'_>,
+    ) -> Result<()> {
+        let tasks = self.tasks(plan, statement)?;
+        let mut streams = self.start(plan, tasks, CONNECTIONS).await;
+        let Some(mut stream) = streams.streams.pop() else {
+            return Ok(());
+        };
+        while let Some(part) = stream.recv().await {
+            match part? {
+                Part::Columns(columns) => sink.columns(&columns)?,
+                Part::Row(row) => sink.row(row)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_scattered(
+        &self,
+        plan: &Plan,
+        scattered: &Scattered,
+        sink: &mut Capped<'_>,
+    ) -> Result<()> {
+        sink.columns(&scattered.columns)?;
+        let tasks = self.tasks(plan, &scattered.statement)?;
+        match &scattered.merge {
+            Merge::Rows {
+                keys,
+                visible,
+                limit,
+                offset,
+            } => {
+                let mut output = Window {
+                    sink,
+                    visible: *visible,
+                    skip: *offset,
+                    left: limit.unwrap_or(u64::MAX),
+                };
+                if keys.is_empty() {
+                    self.unordered(plan, tasks, &mut |row| output.row(row))
+                        .await
+                } else {
+                    self.ordered(plan, tasks, keys, &mut output).await
+                }
+            }
+            Merge::Grouped {
+                keys,
+                aggregates,
+                outputs,
+                order,
+                limit,
+                offset,
+                ..
+            } => {
+                let mut groups = Groups::new(keys, aggregates);
+                self.unordered(plan, tasks, &mut |row| {
+                    groups.add(row).map_err(|fault| merge_error(&fault))?;
+                    Ok(true)
+                })
+                .await?;
+                let rows = groups
+                    .finish(outputs, order, *limit, *offset)
+                    .map_err(|fault| merge_error(&fault))?;
+                rows.into_iter().try_for_each(|row| sink.row(row))
+            }
+        }
+    }
+
+    /// Rows of all shards as they come, until `take` says stop.
+    async fn unordered(
+        &self,
+        plan: &Plan,
+        tasks: Vec<Task>,
+        take: &mut (dyn FnMut(Row) -> Result<bool> + Send),
+    ) -> Result<()> {
+        let mut started = self.start(plan, tasks, CONNECTIONS).await;
+        let streams = std::mem::take(&mut started.streams);
+        let mut parts = stream::select_all(
+            streams
+                .into_iter()
+                .map(|mut stream| Box::pin(stream::poll_fn(move |cx| stream.poll_recv(cx)))),
+        );
+        while let Some(part) = parts.next().await {
+            if let Part::Row(row) = part?
+                && !take(row)?
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ordered(
+        &self,
+        plan: &Plan,
+        tasks: Vec<Task>,
+        keys: &[Key],
+        output: &mut Window<'_, '_>,
+    ) -> Result<()> {
+        let busiest = connections(self.topology, plan) - 1;
+        let wanted = plan
+            .places
+            .iter()
+            .fold(BTreeMap::<&str, usize>::new(), |mut each, place| {
+                *each
+                    .entry(self.topology.schema(place.shard).instance.as_str())
+                    .or_default() += 1;
+                each
+            });
+        if wanted.values().any(|count| *count > busiest) {
+            return Err(refuse(&Refusal::Inexact(format!(
+                "an ordered answer reads all tables at once, and more than {CONNECTIONS_MAX} lie \
+                 on one instance"
+            ))));
+        }
+        let mut started = self.start(plan, tasks, CONNECTIONS_MAX).await;
+        let mut streams = std::mem::take(&mut started.streams);
+        let mut merge = Ordered::new(keys);
+        for (number, stream) in streams.iter_mut().enumerate() {
+            if let Some(row) = next_row(stream).await? {
+                merge
+                    .push(number, row)
+                    .map_err(|fault| merge_error(&fault))?;
+            }
+        }
+        while let Some((number, row)) = merge.pop() {
+            if !output.row(row)? {
+                break;
+            }
+            if let Some(row) = next_row(&mut streams[number]).await? {
+                merge
+                    .push(number, row)
+                    .map_err(|fault| merge_error(&fault))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the tasks, at most so many at once on an instance, each with a stream of its own.
+    async fn start(&self, plan: &Plan, tasks: Vec<Task>, at_once: usize) -> Started {
+        let mut set = JoinSet::new();
+        let mut streams = Vec::new();
+        let mut gates: BTreeMap<String, Arc<tokio::sync::Semaphore>> = BTreeMap::new();
+        for task in tasks {
+            let (sender, receiver) = mpsc::channel(WAITING_ROWS);
+            streams.push(receiver);
+            let gate = gates
+                .entry(task.server.name().to_string())
+                .or_insert_with(|| Arc::new(tokio::sync::Semaphore::new(at_once)))
+                .clone();
+            let reading = Reading {
+                timeout: self.options.timeout,
+                clock_us: plan.asks_the_time.then_some(self.options.clock_us),
+            };
+            let running = self.running.clone();
+            set.spawn(async move {
+                // Closed only with the set of tasks itself.
+                let _permit = gate.acquire().await;
+                if let Err(error) = run_task(&task, reading, &running, &sender).await {
+                    // No one listens any more if another shard has failed before.
+                    let _ = sender.send(Err(error)).await;
+                }
+            });
+        }
+        Started {
+            streams,
+            _tasks: set,
+        }
+    }
+
+    /// Runs the statement as written on each table and gives the rows with the table before them,
+    /// in the order of the shards.
+    ///
+    /// # Errors
+    /// A shard fails, or the answer is larger than allowed.
+    pub async fn run_by_shard(&self, plan: &Plan, sink: &mut dyn Sink) -> Result<()> {
+        let table = self.table(plan)?;
+        let places: Vec<PhysicalTable> = plan
+            .places
+            .iter()
+            .map(|place| self.topology.physical(table, *place))
+            .collect();
+        let tasks = self.tasks(plan, &plan.as_written)?;
+        let mut sink = Capped {
+            sink,
+            left: self.options.rows_max,
+            max: self.options.rows_max,
+        };
+        let rows_max = self.options.rows_max;
+        let mut answers = stream::iter(tasks.into_iter().map(|task| async move {
+            let mut started = self.start(plan, vec![task], 1).await;
+            let (mut columns, mut rows) = (Vec::new(), Vec::new());
+            if let Some(mut stream) = started.streams.pop() {
+                while let Some(part) = stream.recv().await {
+                    match part? {
+                        Part::Columns(found) => columns = found,
+                        Part::Row(row) if rows.len() as u64 <= rows_max => rows.push(row),
+                        Part::Row(_) => break,
+                    }
+                }
+            }
+            Ok::<_, Error>((columns, rows))
+        }))
+        .buffered(CONNECTIONS);
+        let mut first = true;
+        for place in places {
+            let Some(answer) = answers.next().await else {
+                break;
+            };
+            let (columns, rows) = answer?;
+            if std::mem::take(&mut first) {
+                let mut all: Vec<Column> =
+                    ["instance", "schema", "table"].map(text_column).to_vec();
+                all.extend(columns);
+                sink.columns(&all)?;
+            }
+            for row in rows {
+                let mut all: Row = [
+                    &place.instance.to_string(),
+                    &place.schema.to_string(),
+                    &place.table.to_string(),
+                ]
+                .map(|text| Some(text.clone().into_bytes()))
+                .to_vec();
+                all.extend(row);
+                sink.row(all)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text_column(name: &str) -> Column {
+    Column {
+        name: name.to_owned(),
+        kind: Kind::Text,
+        scale: 0,
+        pads: false,
+    }
+}
+
+/// Tasks that run, and what they send. Dropped, they are ended.
+struct Started {
+    streams: Vec<mpsc::Receiver<Result<Part>>>,
+    _tasks: JoinSet<()>,
+}
+
+/// What a shard sends.
+enum Part {
+    Columns(Vec<Column>),
+    Row(Row),
+}
+
+async fn run_task(
+    task: &Task,
+    reading: Reading,
+    running: &Running,
+    sender: &mpsc::Sender<Result<Part>>,
+) -> Result<()> {
+    let mut conn = query::session(&task.server, reading).await?;
+    running.started(&task.server, &conn);
+    let id = conn.id();
+    let (first, mut columns) = tokio::sync::oneshot::channel();
+    let answer = {
+        let mut told = false;
+        query::stream(
+            &task.server,
+            &mut conn,
+            &task.sql,
+            move |found| {
+                let _ = first.send(found);
+            },
+            |row| {
+                let found = if told { None } else { columns.try_recv().ok() };
+                told = true;
+                async move {
+                    if let Some(found) = found
+                        && sender.send(Ok(Part::Columns(found))).await.is_err()
+                    {
+                        return false;
+                    }
+                    sender.send(Ok(Part::Row(row))).await.is_ok()
+                }
+            },
+        )
+        .await
+    };
+    running.ended(&task.server, id);
+    // An answer without rows has columns all the same.
+    if let Ok(found) = columns.try_recv() {
+        let _ = sender.send(Ok(Part::Columns(found))).await;
+    }
+    answer.map_err(|error| error.at(format!("{} ({})", task.place, task.server.place())))
+}
+
+async fn next_row(stream: &mut mpsc::Receiver<Result<Part>>) -> Result<Option<Row>> {
+    while let Some(part) = stream.recv().await {
+        if let Part::Row(row) = part? {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}
+
+fn merge_error(fault: &MergeError) -> Error {
+    match fault {
+        MergeError::TooManyGroups => Error::usage("the answer is too large").cause(fault),
+        MergeError::Cell(_) => {
+            Error::unknown("the shards' answers could not be merged").cause(fault)
+        }
+    }
+}
+
+/// Lets through so many rows and no more.
+struct Capped<'a> {
+    sink: &'a mut dyn Sink,
+    left: u64,
+    max: u64,
+}
+
+impl Capped<'_> {
+    fn columns(&mut self, columns: &[Column]) -> Result<()> {
+        self.sink.columns(columns)
+    }
+
+    fn row(&mut self, row: Row) -> Result<()> {
+        if self.left == 0 {
+            return Err(
+                Error::usage(format!("the answer has more than {} rows", self.max))
+                    .next("add a LIMIT, or allow more with --max-rows"),
+            );
+        }
+        self.left -= 1;
+        self.sink.row(row)
+    }
+}
+
+/// LIMIT and OFFSET over merged rows, whose hidden cells are cut off.
+struct Window<'a, 'b> {
+    sink: &'a mut Capped<'b>,
+    visible: usize,
+    skip: u64,
+    left: u64,
+}
+
+impl Window<'_, '_> {
+    /// Whether more rows are wanted.
+    fn row(&mut self, mut row: Row) -> Result<bool> {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return Ok(true);
+        }
+        if self.left == 0 {
+            return Ok(false);
+        }
+        self.left -= 1;
+        row.truncate(self.visible);
+        self.sink.row(row)?;
+        Ok(self.left > 0)
+    }
+}
