@@ -37,6 +37,7 @@ pub mod fill;
 pub mod mysql;
 pub mod names;
 pub mod query;
+pub mod rebalance;
 pub mod report;
 pub mod routing;
 pub mod rows;

@@ -1,0 +1,5 @@
+//! Moving schemas between instances: which move, and the protocol that moves them.
+
+pub mod moves;
+pub mod placement;
+pub mod protocol;

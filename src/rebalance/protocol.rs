@@ -1,0 +1,554 @@
+//! The protocol of a rebalance, all of it: one pure [`step`] from a job and an event to the job
+//! after it and the effect to perform.
+//!
+//! This is the offline protocol: writers are fenced before the first row is read. The online one
+//! copies before it fences; its phases (catch up, index, ready, drain, and a reverse stream while
+//! watching) come between these and change none of their meaning.
+//!
+//! | phase | what is true in it | owner | a crash here | cancel here |
+//! |---|---|---|---|---|
+//! | [`Prepare`](Phase::Prepare) | some target schemas may exist, empty | source | resume prepares again | undo |
+//! | [`Fence`](Phase::Fence) | all targets are prepared; some source tables may carry hidden names | source | resume fences the rest | undo |
+//! | [`Copy`](Phase::Copy) | every source table is hidden: nobody writes; targets hold a part of the rows under hidden names | source | resume goes on behind the last committed chunk | undo |
+//! | [`Verify`](Phase::Verify) | every row was copied | source | resume compares again | undo |
+//! | [`Switch`](Phase::Switch) | source and target were compared and are equal | source | resume commits | undo |
+//! | [`Publish`](Phase::Publish) | the new shard map is committed: the point of no return is behind | target | resume publishes the rest | too late |
+//! | [`Watch`](Phase::Watch) | targets serve; the source's tables are kept under hidden names | target | nothing runs | too late: finish |
+//! | [`Finish`](Phase::Finish) | some of the kept tables may be dropped | target | resume drops the rest | too late |
+//! | [`Done`](Phase::Done) | nothing of the source is left | target | - | - |
+//! | [`Undo`](Phase::Undo) | some source tables may be visible again, some target objects dropped | source | resume undoes the rest | runs already |
+//! | [`Cancelled`](Phase::Cancelled) | the source is as it was, nothing of the target is left | source | - | - |
+//!
+//! # Why it holds
+//!
+//! - *Intention before effect.* The job with its new phase is saved before the effect of that
+//!   phase begins, so whoever resumes knows what may have been done. Every effect may be performed
+//!   again: it looks at what is there and does the rest.
+//! - *One visible line.* The shard map's new version and the phase [`Publish`](Phase::Publish) are
+//!   written in one transaction on the control instance. So the journal's phase says whether the
+//!   map is committed, always; a lost answer is settled by reading the job again.
+//! - *Two owners never accept writes.* A source table carries its hidden name from `Fence` until
+//!   undone or dropped, a target table until `Publish`. `Undo` and `Publish` exclude each other:
+//!   neither is left for the other.
+//! - *Nothing is dropped on an error path.* Target objects are dropped in `Undo` only, the
+//!   source's in `Finish` only, and only what the job lists. Both are decisions of a person (or of
+//!   the flag that asked for it), not reactions to an error.
+
+use serde::{Deserialize, Serialize};
+
+use super::moves::Move;
+use crate::names::{InstanceName, TableName, quote};
+
+/// The format of the record this tool writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// Where a job stands. Each says what is true once it is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The job is recorded and target schemas are being created,
+    Prepare,
+    /// then the source's tables are renamed away from their writers,
+    Fence,
+    /// then their rows are copied under hidden names,
+    Copy,
+    /// then both sides are compared,
+    Verify,
+    /// then, both being equal, the new shard map is being committed,
+    Switch,
+    /// which is done now, and target tables are given their final names,
+    Publish,
+    /// under which they serve, while the source's copy is kept
+    Watch,
+    /// until it is dropped,
+    Finish,
+    /// and the job is over.
+    Done,
+    /// Before the commit it may be taken back: the source is being un-fenced and the target cleared,
+    Undo,
+    /// and the job is over, the source as it was.
+    Cancelled,
+}
+
+/// The side whose rows count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// The instances of the shard map before the job.
+    Source,
+    /// The instances of the shard map after it.
+    Target,
+}
+
+impl Phase {
+    /// Every phase, in the order of a job that goes well; then those of one that is taken back.
+    pub const ALL: [Phase; 11] = [
+        Phase::Prepare,
+        Phase::Fence,
+        Phase::Copy,
+        Phase::Verify,
+        Phase::Switch,
+        Phase::Publish,
+        Phase::Watch,
+        Phase::Finish,
+        Phase::Done,
+        Phase::Undo,
+        Phase::Cancelled,
+    ];
+
+    /// Whose rows count.
+    pub fn owner(self) -> Owner {
+        match self {
+            Phase::Prepare
+            | Phase::Fence
+            | Phase::Copy
+            | Phase::Verify
+            | Phase::Switch
+            | Phase::Undo
+            | Phase::Cancelled => Owner::Source,
+            Phase::Publish | Phase::Watch | Phase::Finish | Phase::Done => Owner::Target,
+        }
+    }
+
+    /// Whether the job can still be taken back.
+    pub fn can_cancel(self) -> bool {
+        match self {
+            Phase::Prepare | Phase::Fence | Phase::Copy | Phase::Verify | Phase::Switch => true,
+            Phase::Publish
+            | Phase::Watch
+            | Phase::Finish
+            | Phase::Done
+            | Phase::Undo
+            | Phase::Cancelled => false,
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_over(self) -> bool {
+        match self {
+            Phase::Done | Phase::Cancelled => true,
+            Phase::Prepare
+            | Phase::Fence
+            | Phase::Copy
+            | Phase::Verify
+            | Phase::Switch
+            | Phase::Publish
+            | Phase::Watch
+            | Phase::Finish
+            | Phase::Undo => false,
+        }
+    }
+
+    /// The word for people, the journal and the exit of a stopped run.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Prepare => "prepare",
+            Phase::Fence => "fence",
+            Phase::Copy => "copy",
+            Phase::Verify => "verify",
+            Phase::Switch => "switch",
+            Phase::Publish => "publish",
+            Phase::Watch => "watch",
+            Phase::Finish => "finish",
+            Phase::Done => "done",
+            Phase::Undo => "undo",
+            Phase::Cancelled => "cancelled",
+        }
+    }
+
+    /// What is true in this phase, for the `now:` line of an error.
+    pub fn truth(self) -> &'static str {
+        match self {
+            Phase::Prepare => "the source owns every row and takes writes; nothing was copied",
+            Phase::Fence => {
+                "the source owns every row; some of its tables may be fenced, so writes to them are refused"
+            }
+            Phase::Copy | Phase::Verify | Phase::Switch => {
+                "the source owns every row and is fenced, so writes to it are refused; nothing was switched"
+            }
+            Phase::Publish => {
+                "the shard map is switched: the target owns every row; some of its tables may not carry their final names yet"
+            }
+            Phase::Watch => "the target owns every row and serves; the source's copy is kept",
+            Phase::Finish => {
+                "the target owns every row and serves; the source's copy is partly dropped"
+            }
+            Phase::Done => "the target owns every row; nothing of the source is left",
+            Phase::Undo => {
+                "the source owns every row; it is being un-fenced and the target cleared"
+            }
+            Phase::Cancelled => "the source owns every row and is as it was",
+        }
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What kind of job it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Whole schemas change their instance, fenced before they are copied.
+    OfflineRebalance,
+}
+
+impl Kind {
+    /// The word for people and the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::OfflineRebalance => "offline rebalance",
+        }
+    }
+}
+
+/// One physical table of a moving schema.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TableMove {
+    /// Its name.
+    pub table: TableName,
+    /// The name it is hidden under while fenced, on the source and on the target alike: its
+    /// definition can then be carried over as the source prints it.
+    pub hidden: TableName,
+    /// Rows on both sides and their checksum, once compared.
+    pub evidence: Option<Evidence>,
+}
+
+/// What both servers said of one table when they were compared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Rows.
+    pub rows: u64,
+    /// Sum of the rows' 64-bit hashes, in decimal: it can pass 64 bits.
+    pub checksum: String,
+}
+
+/// One moving schema with its tables.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SchemaMove {
+    /// Which schema, from where to where.
+    #[serde(flatten)]
+    pub at: Move,
+    /// The schema's default charset.
+    pub charset: String,
+    /// The schema's default collation.
+    pub collation: String,
+    /// Whether the target had the schema, empty, before the job: then it is not dropped on undo.
+    pub target_had_schema: bool,
+    /// Every base table of the schema.
+    pub tables: Vec<TableMove>,
+}
+
+impl SchemaMove {
+    /// `CREATE SCHEMA` for the target, which does nothing where the schema is there.
+    pub fn create_schema_sql(&self) -> String {
+        format!(
+            "CREATE SCHEMA IF NOT EXISTS {} DEFAULT CHARACTER SET {} COLLATE {}",
+            self.at.schema.quoted(),
+            quote(&self.charset),
+            quote(&self.collation),
+        )
+    }
+}
+
+/// A job: everything that a resumed run knows. What is not in here is not known after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Job {
+    /// The record's format, [`FORMAT`].
+    pub format: u32,
+    /// A short random name, in lower-case hexadecimal.
+    pub id: String,
+    /// What kind of job it is.
+    pub kind: Kind,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The lease under which the record was written last.
+    pub epoch: u64,
+    /// The schemas that move, with their tables: everything the job creates, renames or drops.
+    pub moves: Vec<SchemaMove>,
+    /// The version of the shard map that it started from.
+    pub map_before: u64,
+    /// The topology in force before it, as text.
+    pub topology_before: String,
+    /// The topology in force after it, as text.
+    pub topology_after: String,
+    /// Whether the source's copy is kept until someone finishes the job.
+    pub keep_source: bool,
+    /// Workers that copy and compare, for each run of the job.
+    pub workers: u32,
+    /// When it was started, in UTC, as text.
+    pub started: String,
+    /// Rows of source and target that differed when they were last compared, named; the first few.
+    pub differences: Vec<String>,
+}
+
+impl Job {
+    /// The version of the shard map that the switch commits.
+    pub fn map_after(&self) -> u64 {
+        self.map_before + 1
+    }
+
+    /// The name that table number `index` of the job is hidden under: at most 32 characters.
+    pub fn hidden_name(id: &str, index: usize) -> String {
+        format!("_shardctl_{id}_{index}")
+    }
+
+    /// Every instance that is a source or a target, each once, in order of the name.
+    pub fn instances(&self) -> Vec<InstanceName> {
+        let mut names: Vec<InstanceName> = self
+            .moves
+            .iter()
+            .flat_map(|schema| [schema.at.from.clone(), schema.at.to.clone()])
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn to(&self, phase: Phase, effect: Effect) -> (Job, Effect) {
+        let job = Job {
+            phase,
+            ..self.clone()
+        };
+        (job, effect)
+    }
+}
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A run begins, the first or a later one.
+    Resumed,
+    /// Every target schema is there.
+    Prepared,
+    /// Every source table is hidden.
+    Fenced,
+    /// Every row is on its target.
+    Copied,
+    /// Both sides hold the same rows; for each schema and table of the job what they said.
+    Equal {
+        /// In the order of the job's schemas and tables.
+        evidence: Vec<Vec<Evidence>>,
+    },
+    /// Both sides differ.
+    Different {
+        /// The first rows, named.
+        differences: Vec<String>,
+    },
+    /// The shard map is committed, together with the job that [`step`] gives for this event.
+    Committed,
+    /// Every target table has its final name and every instance the new shard map.
+    Published,
+    /// The source's copy is gone.
+    Dropped,
+    /// The source is as it was and nothing of the target is left.
+    Undone,
+    /// A person wants the job taken back.
+    CancelRequested,
+    /// A person has no more use for the source's copy.
+    FinishRequested,
+}
+
+/// What to do next. Each may be done again after it was done in part or in whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Create the target schemas. Answer: [`Event::Prepared`].
+    PrepareTargets,
+    /// Rename every table of each source schema to its hidden name, a schema at a time, each at
+    /// one stroke. Answer: [`Event::Fenced`].
+    FenceSource,
+    /// Create the hidden target tables and copy the rows. Answer: [`Event::Copied`].
+    CopyRows,
+    /// See that nothing took the fenced names and compare the sides by another path than the
+    /// copy. Answer: [`Event::Equal`] or [`Event::Different`].
+    Compare,
+    /// Commit the shard map and the job after [`Event::Committed`] in one transaction: the point
+    /// of no return.
+    CommitShardMap,
+    /// Give the target tables their final names, a schema at a time, then write the shard map on
+    /// every instance. Answer: [`Event::Published`].
+    PublishTargets,
+    /// Drop the source's hidden tables, and its schema where that leaves it empty. Answer:
+    /// [`Event::Dropped`].
+    DropSource,
+    /// Give the source tables their names back, then drop the target's hidden tables, and its
+    /// schema where it is empty and the job made it. Answer: [`Event::Undone`].
+    UndoAll,
+    /// Nothing, until a person decides.
+    Wait,
+    /// Nothing any more.
+    End,
+}
+
+/// An event that has no place in the job's phase.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a job in phase {phase} cannot take {event}")]
+pub struct Misplaced {
+    /// The phase.
+    pub phase: Phase,
+    /// The event, in words.
+    pub event: String,
+}
+
+/// The protocol: the job after the event and what to do then. The job is saved before the effect
+/// is begun.
+///
+/// # Errors
+/// The event has no place in this phase; the job stays what it is.
+pub fn step(job: &Job, event: Event) -> Result<(Job, Effect), Misplaced> {
+    use Effect::{
+        CommitShardMap, Compare, CopyRows, DropSource, End, FenceSource, PrepareTargets,
+        PublishTargets, UndoAll, Wait,
+    };
+    use Phase::{
+        Cancelled, Copy, Done, Fence, Finish, Prepare, Publish, Switch, Undo, Verify, Watch,
+    };
+    Ok(match (job.phase, event) {
+        (Prepare, Event::Resumed) => job.to(Prepare, PrepareTargets),
+        (Prepare, Event::Prepared) => job.to(Fence, FenceSource),
+
+        (Fence, Event::Resumed) => job.to(Fence, FenceSource),
+        (Fence, Event::Fenced) => job.to(Copy, CopyRows),
+
+        (Copy, Event::Resumed) => job.to(Copy, CopyRows),
+        (Copy, Event::Copied) => job.to(Verify, Compare),
+
+        (Verify, Event::Resumed) => job.to(Verify, Compare),
+        (Verify, Event::Different { differences }) => {
+            let (mut after, effect) = job.to(Verify, Wait);
+            after.differences = differences;
+            (after, effect)
+        }
+        (Verify, Event::Equal { evidence }) => {
+            let (mut after, effect) = job.to(Switch, CommitShardMap);
+            after.differences.clear();
+            for (schema, evidence) in after.moves.iter_mut().zip(evidence) {
+                for (table, evidence) in schema.tables.iter_mut().zip(evidence) {
+                    table.evidence = Some(evidence);
+                }
+            }
+            (after, effect)
+        }
+
+        (Switch, Event::Resumed) => job.to(Switch, CommitShardMap),
+        // The point of no return: saved in the transaction that commits the shard map.
+        (Switch, Event::Committed) => job.to(Publish, PublishTargets),
+
+        (Publish, Event::Resumed) => job.to(Publish, PublishTargets),
+        (Publish, Event::Published) if job.keep_source => job.to(Watch, Wait),
+        (Publish, Event::Published) => job.to(Finish, DropSource),
+
+        (Watch, Event::Resumed) => job.to(Watch, Wait),
+        (Watch, Event::FinishRequested) => job.to(Finish, DropSource),
+
+        (Finish, Event::Resumed | Event::FinishRequested) => job.to(Finish, DropSource),
+        (Finish, Event::Dropped) => job.to(Done, End),
+
+        (phase, Event::CancelRequested) if phase.can_cancel() => job.to(Undo, UndoAll),
+        (Undo, Event::Resumed | Event::CancelRequested) => job.to(Undo, UndoAll),
+        (Undo, Event::Undone) => job.to(Cancelled, End),
+
+        (Done, Event::Resumed) => job.to(Done, End),
+        (Cancelled, Event::Resumed) => job.to(Cancelled, End),
+
+        (phase, event) => {
+            return Err(Misplaced {
+                phase,
+                event: event.words().to_owned(),
+            });
+        }
+    })
+}
+
+impl Event {
+    fn words(&self) -> &'static str {
+        match self {
+            Event::Resumed => "a resume",
+            Event::Prepared => "prepared targets",
+            Event::Fenced => "a fenced source",
+            Event::Copied => "copied rows",
+            Event::Equal { .. } => "an equal comparison",
+            Event::Different { .. } => "a comparison with differences",
+            Event::Committed => "a committed shard map",
+            Event::Published => "published targets",
+            Event::Dropped => "a dropped source",
+            Event::Undone => "an undone job",
+            Event::CancelRequested => "a cancel",
+            Event::FinishRequested => "a finish",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(phase: Phase) -> Job {
+        Job {
+            format: FORMAT,
+            id: "7f2a01".to_owned(),
+            kind: Kind::OfflineRebalance,
+            phase,
+            epoch: 1,
+            moves: Vec::new(),
+            map_before: 1,
+            topology_before: String::new(),
+            topology_after: String::new(),
+            keep_source: false,
+            workers: 1,
+            started: String::new(),
+            differences: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_resumed_job_has_a_next_effect_in_every_phase() {
+        for phase in Phase::ALL {
+            let (after, effect) = step(&job(phase), Event::Resumed).unwrap();
+            assert_eq!(after.phase, phase, "a resume alone changes nothing");
+            assert_eq!(effect == Effect::End, phase.is_over(), "{phase}");
+        }
+    }
+
+    #[test]
+    fn cancel_is_taken_exactly_where_the_phase_says_so() {
+        for phase in Phase::ALL {
+            let taken = step(&job(phase), Event::CancelRequested);
+            match phase {
+                Phase::Undo => assert!(taken.is_ok()),
+                _ => assert_eq!(taken.is_ok(), phase.can_cancel(), "{phase}"),
+            }
+        }
+        let error = step(&job(Phase::Publish), Event::CancelRequested).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a job in phase publish cannot take a cancel"
+        );
+    }
+
+    #[test]
+    fn the_record_reads_back() {
+        let mut job = job(Phase::Copy);
+        job.moves.push(SchemaMove {
+            at: Move {
+                shard: crate::names::ShardId(3),
+                schema: "shop_03".parse().unwrap(),
+                from: "db-1".parse().unwrap(),
+                to: "db-2".parse().unwrap(),
+            },
+            charset: "utf8mb4".to_owned(),
+            collation: "utf8mb4_bin".to_owned(),
+            target_had_schema: false,
+            tables: vec![TableMove {
+                table: "member_03".parse().unwrap(),
+                hidden: Job::hidden_name("7f2a01", 0).parse().unwrap(),
+                evidence: None,
+            }],
+        });
+        let text = serde_json::to_string(&job).unwrap();
+        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+    }
+}
