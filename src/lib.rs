@@ -34,6 +34,7 @@
 pub mod cli;
 pub mod error;
 pub mod fill;
+pub mod journal;
 pub mod mysql;
 pub mod names;
 pub mod query;

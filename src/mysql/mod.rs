@@ -4,8 +4,13 @@
 //! setting that holds on some connections only is how similar tools changed data silently.
 
 pub mod bulk;
+pub mod checksum;
+pub mod control;
+pub mod copy;
 pub mod credentials;
+pub mod fence;
 pub mod inspect;
+pub mod moving;
 pub mod option_file;
 pub mod query;
 pub mod server;

@@ -1,0 +1,326 @@
+//! Renaming, creating and dropping the tables of a moving schema.
+//!
+//! All of it goes through one connection to each instance, which holds a lock of the server
+//! ([`Guard`]). A process that lost the lease but not its connections could otherwise still rename
+//! something after another process took over: the newcomer takes the lock first, and with it the
+//! old connection is dead and its last statement over.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::server::{Server, server_code};
+use crate::error::{Error, Result};
+use crate::names::{SchemaName, TableName, quote};
+
+/// Seconds that one attempt to rename waits for open transactions. While it waits, new statements
+/// on the table queue behind it, so it is short; the pauses between let them pass.
+const FENCE_WAIT_S: u32 = 2;
+/// Attempts to rename before giving up.
+const FENCE_ATTEMPTS: u32 = 15;
+/// Between two attempts.
+const FENCE_PAUSE: Duration = Duration::from_millis(700);
+
+/// `ER_LOCK_WAIT_TIMEOUT` and `ER_LOCK_DEADLOCK`: someone uses the table, try again.
+const BUSY: [u16; 2] = [1205, 1213];
+
+/// The one connection through which a job changes what exists on an instance.
+#[derive(Debug)]
+pub struct Guard {
+    server: Server,
+    conn: Conn,
+}
+
+impl Guard {
+    /// Takes the cluster's lock on an instance. Whoever holds it has lost the lease, which the
+    /// caller holds, so its connection is ended.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or the lock's holder cannot be ended.
+    pub async fn take(server: &Server, cluster: &str) -> Result<Self> {
+        let failed = |cause| server.explain("could not take the job's lock", &cause);
+        // The servers limit such names to 64 characters.
+        let name: String = format!("shardctl:{cluster}").chars().take(64).collect();
+        let mut conn = server.conn().await?;
+        let mut taken: Option<i64> = conn
+            .exec_first("SELECT GET_LOCK(?, 3)", (&name,))
+            .await
+            .map_err(failed)?;
+        if taken != Some(1) {
+            let holder: Option<Option<u64>> = conn
+                .exec_first("SELECT IS_USED_LOCK(?)", (&name,))
+                .await
+                .map_err(failed)?;
+            if let Some(Some(holder)) = holder {
+                // It may have gone in between; what counts is whether we get the lock now.
+                let _ = conn.query_drop(format!("KILL {holder}")).await;
+            }
+            taken = conn
+                .exec_first("SELECT GET_LOCK(?, 15)", (&name,))
+                .await
+                .map_err(failed)?;
+            if taken != Some(1) {
+                return Err(Error::server("could not take the job's lock")
+                    .at(server.place())
+                    .cause(format!(
+                        "connection {} of a run that lost its lease holds it and does not end",
+                        holder.flatten().unwrap_or_default()
+                    ))
+                    .next("end that connection, then resume the job"));
+            }
+        }
+        conn.query_drop(format!("SET SESSION lock_wait_timeout = {FENCE_WAIT_S}"))
+            .await
+            .map_err(failed)?;
+        Ok(Self {
+            server: server.clone(),
+            conn,
+        })
+    }
+
+    /// The instance.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    async fn run(&mut self, what: &str, sql: &str) -> Result<()> {
+        self.conn
+            .query_drop(sql)
+            .await
+            .map_err(|cause| self.server.explain(what, &cause))
+    }
+
+    /// The base tables and views that the schema has; none where there is no such schema.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn names(&mut self, schema: &SchemaName) -> Result<BTreeSet<String>> {
+        let names: Vec<String> = self
+            .conn
+            .exec(
+                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?",
+                (schema.as_str(),),
+            )
+            .await
+            .map_err(|cause| self.server.explain("could not list the tables", &cause))?;
+        Ok(names.into_iter().collect())
+    }
+
+    /// Renames tables within a schema, all at one stroke; those that carry the new name already
+    /// stay. Waits for open transactions on them, within limits; `waiting` hears of each pause.
+    ///
+    /// # Errors
+    /// Someone holds the tables for too long, a table is there under both names or neither, or
+    /// the server refuses. Nothing was renamed then.
+    pub async fn rename(
+        &mut self,
+        schema: &SchemaName,
+        renames: &[(TableName, TableName)],
+        waiting: &(dyn Fn(&str) + Sync),
+    ) -> Result<()> {
+        let names = self.names(schema).await?;
+        let mut pairs = Vec::new();
+        for (from, to) in renames {
+            match (names.contains(from.as_str()), names.contains(to.as_str())) {
+                (true, false) => pairs.push(format!(
+                    "{0}.{1} TO {0}.{2}",
+                    schema.quoted(),
+                    from.quoted(),
+                    to.quoted()
+                )),
+                (false, true) => {}
+                (there, _) => {
+                    let what = if there {
+                        format!("table `{schema}`.`{from}` and its other name `{to}` both exist")
+                    } else {
+                        format!("table `{schema}`.`{from}` is gone, under both of its names")
+                    };
+                    return Err(Error::unknown(what).at(self.server.place()).next(format!(
+                        "see who made or dropped it; its other name is `{to}`"
+                    )));
+                }
+            }
+        }
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("RENAME TABLE {}", pairs.join(", "));
+        for attempt in 1.. {
+            let Err(cause) = self.conn.query_drop(&sql).await else {
+                break;
+            };
+            let busy = server_code(&cause).is_some_and(|code| BUSY.contains(&code));
+            if !busy {
+                return Err(self.server.explain(
+                    &format!("could not rename the tables of `{schema}`"),
+                    &cause,
+                ));
+            }
+            let who = self.open_transactions().await;
+            if attempt == FENCE_ATTEMPTS {
+                return Err(Error::stopped(format!("could not fence `{schema}`"))
+                    .at(self.server.place())
+                    .cause(format!(
+                        "its tables are in use after {FENCE_ATTEMPTS} attempts of {FENCE_WAIT_S} s each; {who}"
+                    )));
+            }
+            waiting(&format!("waiting for the tables of `{schema}`: {who}"));
+            tokio::time::sleep(FENCE_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Who has transactions open, in words: they are the ones a rename waits for.
+    async fn open_transactions(&mut self) -> String {
+        let rows: std::result::Result<Vec<(u64, String, String, i64)>, _> = self
+            .conn
+            .query(
+                "SELECT p.ID, p.USER, p.HOST, TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) \
+                 FROM information_schema.INNODB_TRX t \
+                 JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
+                 WHERE p.ID <> CONNECTION_ID() ORDER BY t.trx_started LIMIT 5",
+            )
+            .await;
+        match rows {
+            Ok(rows) if !rows.is_empty() => {
+                let list: Vec<String> = rows
+                    .into_iter()
+                    .map(|(id, user, host, seconds)| {
+                        format!("connection {id} ({user}@{host}, {seconds} s)")
+                    })
+                    .collect();
+                format!("open transactions: {}", list.join(", "))
+            }
+            // Without PROCESS the list is not shown; the rename's own error is enough.
+            _ => "no open transaction can be seen (the privilege PROCESS shows them)".to_owned(),
+        }
+    }
+
+    /// Whether the schema exists.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn has_schema(&mut self, schema: &SchemaName) -> Result<bool> {
+        let found: Option<u8> = self
+            .conn
+            .exec_first(
+                "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?",
+                (schema.as_str(),),
+            )
+            .await
+            .map_err(|cause| self.server.explain("could not look for the schema", &cause))?;
+        Ok(found.is_some())
+    }
+
+    /// Runs a `CREATE SCHEMA IF NOT EXISTS`.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn create_schema(&mut self, sql: &str) -> Result<()> {
+        self.run("could not create the target schema", sql).await
+    }
+
+    /// Creates a table from what `SHOW CREATE TABLE` printed for a table of the same name, unless
+    /// it is there.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn create_table(&mut self, schema: &SchemaName, show_create: &str) -> Result<()> {
+        let Some(rest) = show_create.strip_prefix("CREATE TABLE ") else {
+            return Err(Error::server("the definition of a table is not one")
+                .at(self.server.place())
+                .cause(show_create.chars().take(60).collect::<String>()));
+        };
+        self.run(
+            "could not choose the target schema",
+            &format!("USE {}", schema.quoted()),
+        )
+        .await?;
+        self.run(
+            &format!("could not create a table in `{schema}`"),
+            &format!("CREATE TABLE IF NOT EXISTS {rest}"),
+        )
+        .await
+    }
+
+    /// Drops these tables, where they are there.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn drop_tables(&mut self, schema: &SchemaName, tables: &[TableName]) -> Result<()> {
+        let names = self.names(schema).await?;
+        let there: Vec<String> = tables
+            .iter()
+            .filter(|table| names.contains(table.as_str()))
+            .map(|table| format!("{}.{}", schema.quoted(), table.quoted()))
+            .collect();
+        if there.is_empty() {
+            return Ok(());
+        }
+        self.run(
+            &format!("could not drop the kept tables of `{schema}`"),
+            &format!("DROP TABLE {}", there.join(", ")),
+        )
+        .await
+    }
+
+    /// Drops the schema if nothing at all is in it. Whether it is gone.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or refuses.
+    pub async fn drop_schema_if_empty(&mut self, schema: &SchemaName) -> Result<bool> {
+        if !self.has_schema(schema).await? {
+            return Ok(true);
+        }
+        let inside: Option<i64> = self
+            .conn
+            .exec_first(
+                "SELECT (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?) \
+                 + (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?) \
+                 + (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = ?)",
+                (schema.as_str(), schema.as_str(), schema.as_str()),
+            )
+            .await
+            .map_err(|cause| {
+                self.server
+                    .explain("could not look into the schema", &cause)
+            })?;
+        if inside != Some(0) {
+            return Ok(false);
+        }
+        self.run(
+            &format!("could not drop the empty schema `{schema}`"),
+            &format!("DROP SCHEMA {}", quote(schema.as_str())),
+        )
+        .await?;
+        Ok(true)
+    }
+
+    /// Forgets the copies' progress of a job.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn forget_progress(&mut self, job: &str) -> Result<()> {
+        self.conn
+            .exec_drop(
+                format!(
+                    "DELETE FROM {}.copy_progress WHERE job = ?",
+                    super::control::SCHEMA
+                ),
+                (job,),
+            )
+            .await
+            .map_err(|cause| {
+                self.server
+                    .explain("could not clear the copy's progress", &cause)
+            })
+    }
+
+    /// Gives the lock back.
+    pub async fn release(mut self) {
+        // A connection that is gone has given it back already.
+        let _ = self.conn.query_drop("DO RELEASE_ALL_LOCKS()").await;
+    }
+}
