@@ -4,8 +4,10 @@
 pub mod create;
 pub mod demo;
 pub mod fill;
+pub mod job;
 pub mod plan;
 pub mod query;
+pub mod rebalance;
 pub mod route;
 pub mod sandbox;
 pub mod status;
@@ -26,7 +28,6 @@ use crate::report::{Format, Out, View};
 use crate::sandbox::Home;
 use crate::topology::{Endpoint, Topology};
 
-/// Plan, create, fill, rebalance, query and verify a sharded MySQL or MariaDB fleet
 #[derive(Parser, Debug)]
 #[command(name = "shardctl", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
@@ -53,6 +54,8 @@ enum Command {
     Status(status::StatusArgs),
     Query(query::QueryArgs),
     Route(route::RouteArgs),
+    Rebalance(rebalance::RebalanceArgs),
+    Job(job::JobArgs),
     Sandbox(sandbox::SandboxArgs),
     Demo(demo::DemoArgs),
 }
@@ -287,6 +290,8 @@ async fn run(cli: Cli) -> Result<Outcome> {
         Command::Query(args) => query::run(cx, args).await,
         Command::Status(args) => status::run(cx, args).await,
         Command::Demo(args) => demo::run(cx, args).await,
+        Command::Rebalance(args) => rebalance::run(cx, args).await,
+        Command::Job(args) => job::run(cx, args).await,
         Command::Sandbox(args) => sandbox::run(cx, args).await,
     }
 }

@@ -39,7 +39,8 @@ pub struct Comparison {
 ///
 /// Every value is written so that two different ones never look alike: no value holds the
 /// separator, NULL is told by a flag of its own (`CONCAT_WS` leaves it out), FLOAT is widened to
-/// DOUBLE, which both servers print without loss.
+/// DOUBLE, which both servers print without loss. SHA-2, for MySQL 9.6 moved `MD5` and `SHA1` out
+/// into a component that is not installed by default.
 pub fn row_hash(shape: &Shape) -> String {
     let mut parts: Vec<String> = shape.columns.iter().map(hashed).collect();
     let flags: Vec<String> = shape
@@ -52,7 +53,7 @@ pub fn row_hash(shape: &Shape) -> String {
         parts.push(format!("CONCAT({})", flags.join(", ")));
     }
     format!(
-        "CAST(CONV(LEFT(MD5(CONCAT_WS('#', {})), 16), 16, 10) AS UNSIGNED)",
+        "CAST(CONV(LEFT(SHA2(CONCAT_WS('#', {}), 256), 16), 16, 10) AS UNSIGNED)",
         parts.join(", ")
     )
 }
@@ -73,7 +74,7 @@ fn hashed(column: &ColumnShape) -> String {
             format!("HEX({name})")
         }
         "uuid" | "inet6" | "inet4" => format!("HEX(CAST({name} AS CHAR))"),
-        _ => format!("MD5({name})"),
+        _ => format!("SHA2({name}, 256)"),
     }
 }
 
@@ -155,8 +156,8 @@ fn name_differences(
     }
 }
 
-/// `id = 5, name = 'x'`.
-fn shown(shape: &Shape, key: &Key) -> String {
+/// A row named by its primary key: `id = 5, name = 'x'`.
+pub fn shown(shape: &Shape, key: &Key) -> String {
     let parts: Vec<String> = shape
         .key
         .iter()

@@ -8,6 +8,7 @@ pub mod create;
 pub mod explain;
 pub mod fill;
 pub mod plan;
+pub mod rebalance;
 pub mod route;
 pub mod status;
 

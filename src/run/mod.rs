@@ -3,4 +3,5 @@
 pub mod create;
 pub mod fill;
 pub mod query;
+pub mod rebalance;
 pub mod status;

@@ -1,0 +1,446 @@
+//! `shardctl rebalance`.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Context, Outcome};
+use crate::error::{Error, Result};
+use crate::journal::{self, Journal};
+use crate::mysql::{Server, Servers};
+use crate::names::InstanceName;
+use crate::rebalance::moves::{add_instances, drain, moves};
+use crate::rebalance::protocol::{Effect, Event, Job, Phase};
+use crate::report::rebalance::{JobReport, MoveLine, MovesReport};
+use crate::run::rebalance::{
+    CONNECTIONS_BESIDES_WORKERS, Choices, Observer, Plan, holder_name, is_gone, new_job, preflight,
+    run as run_job, word,
+};
+use crate::sandbox::Home;
+use crate::topology::file::{parse, render};
+use crate::topology::{Endpoint, Topology};
+
+/// Move schemas between instances, from the shard map in force to a wanted topology
+#[derive(clap::Args, Debug)]
+#[command(group = clap::ArgGroup::new("wanted").required(true))]
+pub struct RebalanceArgs {
+    /// Reach the topology of this file
+    #[arg(long, value_name = "FILE", group = "wanted")]
+    to: Option<PathBuf>,
+    /// Add an instance and spread the schemas evenly with the fewest moves (can be repeated); with
+    /// --sandbox the name alone is enough
+    #[arg(long, value_name = "NAME=HOST:PORT", group = "wanted")]
+    add_instance: Vec<String>,
+    /// Move every schema off an instance and take it out of the topology
+    #[arg(long, value_name = "NAME", group = "wanted")]
+    drain: Option<InstanceName>,
+    /// Refuse writes to the moving schemas from before their copy until the switch
+    #[arg(long)]
+    offline: bool,
+    /// Show the moves and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on without asking
+    #[arg(long)]
+    yes: bool,
+    /// Keep the source's fenced copy until `shardctl job finish`
+    #[arg(long)]
+    keep_source: bool,
+    /// Tables copied or compared at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// Write the new topology to this file once it is in force
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// The wanted topology is bad or needs more than moves, preflight finds problems, a server
+/// refuses, or the run is stopped: the error says how to go on.
+pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
+    let file = cx.topology()?;
+    let workers = args.workers as usize;
+    let control = file.control.clone();
+    // The shard map, not the file, says what is in force; the file says how to reach it.
+    let first = cx
+        .connect(&only(&file, &control), CONNECTIONS_BESIDES_WORKERS)
+        .await?;
+    let map = journal::shard_map(first.get(&control)?).await?;
+    no_open_job(first.get(&control)?).await?;
+    first.disconnect().await;
+    let in_force = match &map {
+        Some(map) => journal::with_addresses(map.topology.clone(), &file),
+        None => file.clone(),
+    };
+    let wanted = wanted(cx, &args, &in_force, &file)?;
+    let moved = moves(&in_force, &wanted).map_err(|reasons| {
+        Error::usage("the wanted topology needs more than moving schemas, which is not offered yet")
+            .cause(reasons.join("\n"))
+            .now("nothing was changed")
+    })?;
+
+    let mut instances = in_force.instances.clone();
+    instances.extend(wanted.instances.clone());
+    let servers = cx
+        .connect(&instances, workers * 2 + CONNECTIONS_BESIDES_WORKERS)
+        .await?;
+    let (version, text) = match &map {
+        Some(map) => (map.version, map.text.clone()),
+        None => (1, render(&in_force)),
+    };
+    let plan = preflight(&servers, &in_force, (version, text), &wanted, moved).await?;
+    let report = report(&plan, map.map(|map| map.version));
+    if args.dry_run || plan.moves.is_empty() {
+        cx.out.show(&report)?;
+        servers.disconnect().await;
+        return Ok(Outcome::Clean);
+    }
+    if !args.offline {
+        return Err(Error::usage("an online move is not offered yet")
+            .cause("writes to the moving schemas are refused while they are copied")
+            .next("say --offline if the application can bear that; --dry-run shows what moves"));
+    }
+    if let Some(path) = &args.write {
+        // What can fail early fails before the long work.
+        check_writable(path)?;
+    }
+    cx.note(&crate::report::Report::text(&report, &cx.out.view));
+    cx.confirm(
+        &format!(
+            "Move {} schemas? Writes to them are refused until they are switched.",
+            plan.moves.len()
+        ),
+        args.yes,
+    )?;
+
+    let journal = Journal::open(servers.get(&control)?, &holder_name(), is_gone).await?;
+    let started = start(&servers, &in_force, plan, &args).await;
+    let job = match started {
+        Ok(job) => job,
+        Err(error) => {
+            journal.close().await;
+            return Err(error);
+        }
+    };
+    cx.note(&format!("job {}", job.id));
+    let observer = Progress::new(cx.shows_progress(), cx.global.quiet);
+    let job = run_job(
+        &servers,
+        &in_force.cluster,
+        journal,
+        job,
+        Event::Resumed,
+        &observer,
+    )
+    .await;
+    observer.done();
+    let outcome = finish(cx, &job?)?;
+    if let Some(path) = args.write.filter(|_| outcome == Outcome::Clean) {
+        std::fs::write(&path, render(&wanted)).map_err(|cause| {
+            Error::usage("could not write the new topology")
+                .at(path.display().to_string())
+                .cause(cause)
+                .now("the move is done and the shard map is in force")
+        })?;
+    }
+    servers.disconnect().await;
+    Ok(outcome)
+}
+
+async fn no_open_job(control: &Server) -> Result<()> {
+    let open = journal::jobs(control)
+        .await?
+        .into_iter()
+        .find(|saved| !saved.job.phase.is_over());
+    let Some(open) = open else {
+        return Ok(());
+    };
+    let (id, phase) = (&open.job.id, open.job.phase);
+    // A job that runs at this moment is told of by the lease's holder.
+    let holder = journal::holder(control).await?;
+    let error = Error::stopped(format!("job {id} is not over"))
+        .cause(match holder {
+            Some(holder) => format!("it is in phase {phase}; {holder} owns the cluster"),
+            None => format!("it is in phase {phase}, and nobody runs it"),
+        })
+        .now(phase.truth());
+    Err(error.next(if phase == Phase::Watch {
+        format!("`shardctl job finish {id}` drops the source's copy")
+    } else if phase.can_cancel() {
+        format!("`shardctl job resume {id}`, or `shardctl job cancel {id}`")
+    } else {
+        format!("`shardctl job resume {id}`")
+    }))
+}
+
+/// The first shard map where there is none, and the job, both under the lease.
+async fn start(
+    servers: &Servers,
+    in_force: &Topology,
+    plan: Plan,
+    args: &RebalanceArgs,
+) -> Result<Job> {
+    no_open_job(servers.get(&in_force.control)?).await?;
+    let map = journal::adopt(servers, in_force).await?;
+    if map.version != plan.map.0 {
+        return Err(
+            Error::stopped("the shard map has changed while this was planned")
+                .now("nothing was changed")
+                .next("run it again"),
+        );
+    }
+    new_job(
+        plan,
+        Choices {
+            keep_source: args.keep_source,
+            workers: args.workers,
+        },
+    )
+}
+
+/// Shows what a job came to.
+///
+/// # Errors
+/// stdout cannot be written to.
+pub fn finish(cx: &Context, job: &Job) -> Result<Outcome> {
+    cx.out
+        .show(&JobReport::new(job, &jiff::Timestamp::now().to_string()))?;
+    if job.phase == Phase::Verify {
+        cx.note(&format!(
+            "source and target differ, nothing was switched: `shardctl job cancel {0}` takes it \
+             back, `shardctl job resume {0}` compares again",
+            job.id
+        ));
+        return Ok(Outcome::No);
+    }
+    if job.phase == Phase::Watch {
+        cx.note(&format!(
+            "the source's copy is kept under hidden names until `shardctl job finish {}`; it gets \
+             no writes, so going back to it would lose what was written since",
+            job.id
+        ));
+    }
+    Ok(Outcome::Clean)
+}
+
+fn only(topology: &Topology, instance: &InstanceName) -> IndexMap<InstanceName, Endpoint> {
+    topology
+        .instances
+        .iter()
+        .filter(|(name, _)| *name == instance)
+        .map(|(name, endpoint)| (name.clone(), endpoint.clone()))
+        .collect()
+}
+
+fn wanted(
+    cx: &Context,
+    args: &RebalanceArgs,
+    in_force: &Topology,
+    file: &Topology,
+) -> Result<Topology> {
+    if let Some(path) = &args.to {
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            Error::usage("could not read the wanted topology")
+                .at(path.display().to_string())
+                .cause(cause)
+        })?;
+        let wanted = parse(&text)
+            .map_err(|problems| problems.into_error(&path.display().to_string(), &text))?;
+        let mut wanted = journal::with_addresses(wanted, file);
+        if let Some(name) = &cx.global.sandbox {
+            let sandbox = Home::from_env()?.open(name)?;
+            for (instance, endpoint) in &mut wanted.instances {
+                *endpoint = sandbox.instance(instance.as_str())?.endpoint();
+            }
+        }
+        return Ok(wanted);
+    }
+    if let Some(drained) = &args.drain {
+        return drain(in_force, drained).map_err(Error::usage);
+    }
+    let mut added = IndexMap::new();
+    for text in &args.add_instance {
+        let (name, endpoint) = added_instance(cx, text)?;
+        if added.insert(name, endpoint).is_some() {
+            return Err(Error::usage(format!("`{text}` is added twice")));
+        }
+    }
+    add_instances(in_force, &added).map_err(Error::usage)
+}
+
+fn added_instance(cx: &Context, text: &str) -> Result<(InstanceName, Endpoint)> {
+    let bad = |cause: String| {
+        Error::usage(format!("`{text}` does not name an instance"))
+            .cause(cause)
+            .next("write NAME=HOST:PORT or NAME=/path/to/socket")
+    };
+    let (name, address) = match text.split_once('=') {
+        Some((name, address)) => (name, Some(address)),
+        None => (text, None),
+    };
+    let name: InstanceName = name.parse().map_err(|cause| bad(format!("{cause}")))?;
+    let endpoint = match (address, &cx.global.sandbox) {
+        (Some(address), _) => endpoint(address).map_err(bad)?,
+        (None, Some(sandbox)) => Home::from_env()?
+            .open(sandbox)?
+            .instance(name.as_str())?
+            .endpoint(),
+        (None, None) => return Err(bad("it has no address".to_owned())),
+    };
+    Ok((name, endpoint))
+}
+
+fn endpoint(text: &str) -> std::result::Result<Endpoint, String> {
+    if text.starts_with('/') {
+        return Ok(Endpoint::Socket(text.into()));
+    }
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| format!("`{text}` has no port"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        return Err(format!("`{text}` has no host"));
+    }
+    match port.parse() {
+        Ok(port) if port > 0 => Ok(Endpoint::Tcp {
+            host: host.to_owned(),
+            port,
+        }),
+        _ => Err(format!("`{port}` is no port")),
+    }
+}
+
+fn check_writable(path: &Path) -> Result<()> {
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map(drop)
+        .map_err(|cause| {
+            Error::usage("cannot write the new topology there")
+                .at(path.display().to_string())
+                .cause(cause)
+                .now("nothing was changed")
+        })
+}
+
+fn report(plan: &Plan, shard_map_version: Option<u64>) -> MovesReport {
+    let mut names: Vec<InstanceName> = plan.before.instances.keys().cloned().collect();
+    names.extend(
+        plan.after
+            .instances
+            .keys()
+            .filter(|name| !plan.before.instances.contains_key(*name))
+            .cloned(),
+    );
+    MovesReport {
+        shard_map_version,
+        moves: plan
+            .moves
+            .iter()
+            .zip(&plan.sizes)
+            .map(|(schema, (rows, bytes))| MoveLine {
+                shard: schema.at.shard,
+                schema: schema.at.schema.clone(),
+                from: schema.at.from.clone(),
+                to: schema.at.to.clone(),
+                tables: schema.tables.len() as u64,
+                rows: *rows,
+                bytes: *bytes,
+            })
+            .collect(),
+        placement: names
+            .into_iter()
+            .map(|name| {
+                let before = plan.before.shards_on(&name).len() as u64;
+                let after = plan.after.shards_on(&name).len() as u64;
+                (name, before, after)
+            })
+            .collect(),
+    }
+}
+
+/// Progress on stderr: a bar where a person watches, else a line for each phase.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    shows_bar: bool,
+    quiet: bool,
+}
+
+impl Progress {
+    /// With a bar or without.
+    pub fn new(shows_bar: bool, quiet: bool) -> Self {
+        Self {
+            bar: if shows_bar {
+                ProgressBar::new_spinner()
+            } else {
+                ProgressBar::hidden()
+            },
+            shows_bar,
+            quiet,
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn done(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Progress {
+    fn begins(&self, job: &Job, effect: Effect, total: Option<u64>) {
+        let what = format!("job {}: {}", job.id, word(effect));
+        if !self.shows_bar {
+            if !self.quiet {
+                eprintln!("{what}");
+            }
+            return;
+        }
+        let template = match total {
+            Some(_) => "{msg} [{bar:30}] {human_pos}/~{human_len} rows, {per_sec}, {eta} left",
+            None => "{spinner} {msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        self.bar.reset();
+        self.bar.set_length(total.unwrap_or_default());
+        self.bar.set_message(what);
+        self.bar.tick();
+    }
+
+    fn advances(&self, parts: u64) {
+        self.bar.inc(parts);
+    }
+
+    fn note(&self, text: &str) {
+        if self.shows_bar {
+            self.bar.println(text);
+        } else if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (text, shown) in [
+            ("db1.example:3306", "db1.example:3306"),
+            ("[::1]:3307", "[::1]:3307"),
+            ("/run/mysqld.sock", "/run/mysqld.sock"),
+        ] {
+            assert_eq!(endpoint(text).unwrap().to_string(), shown);
+        }
+        for text in ["db1", ":3306", "db1:", "db1:0", "db1:70000"] {
+            assert!(endpoint(text).is_err(), "{text}");
+        }
+    }
+}

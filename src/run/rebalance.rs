@@ -1,0 +1,886 @@
+//! The loop of a move: perform the effect, make what comes back an event, step, save.
+//!
+//! # Pause points
+//!
+//! For tests, the environment variable `SHARDCTL_STOP_AT` names a point at which the process kills
+//! itself with SIGKILL: `before EFFECT` and `after EFFECT` (the effect done, nothing saved) for
+//! each of `prepare`, `fence`, `copy`, `compare`, `commit`, `publish`, `drop`, `undo`; `within
+//! EFFECT N` after its N-th part (a schema, a batch of rows, a range compared).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::Mutex;
+
+use crate::error::{Class, Error, Result};
+use crate::journal::{self, Journal, LEASE_S};
+use crate::mysql::copy::{TableCopy, copy_table};
+use crate::mysql::fence::Guard;
+use crate::mysql::moving::{self, SchemaFacts};
+use crate::mysql::{Servers, checksum, control, inspect};
+use crate::names::{InstanceName, SchemaName, TableName};
+use crate::rebalance::moves::Move;
+use crate::rebalance::protocol::{
+    Effect, Event, Evidence, FORMAT, Job, Kind, Phase, SchemaMove, TableMove, step,
+};
+use crate::topology::Topology;
+use crate::topology::file::render;
+
+/// Rows that differ which are named, at most, for each table.
+const DIFFERENCES_MAX: usize = 20;
+
+/// What a job needs of connections to one instance, besides two for each worker: the guard, the
+/// journal, the lease's renewal and one for looking.
+pub const CONNECTIONS_BESIDES_WORKERS: usize = 6;
+
+/// Hears how a job goes on.
+pub trait Observer: Send + Sync {
+    /// An effect begins; `total` is its number of parts where that is known: rows of a copy or a
+    /// comparison.
+    fn begins(&self, job: &Job, effect: Effect, total: Option<u64>);
+    /// So many parts more are done.
+    fn advances(&self, parts: u64);
+    /// Something a person should know.
+    fn note(&self, text: &str);
+}
+
+/// A wanted move with what preflight learned.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The topology in force.
+    pub before: Topology,
+    /// Its text in the shard map, and its version.
+    pub map: (u64, String),
+    /// The wanted topology.
+    pub after: Topology,
+    /// The schemas that move.
+    pub moves: Vec<SchemaMove>,
+    /// For each of them rows and bytes as the source estimates them.
+    pub sizes: Vec<(u64, u64)>,
+}
+
+/// Looks at everything that would stop the job later.
+///
+/// # Errors
+/// All problems at once, or a server cannot be asked.
+pub async fn preflight(
+    servers: &Servers,
+    before: &Topology,
+    map: (u64, String),
+    after: &Topology,
+    moves: Vec<Move>,
+) -> Result<Plan> {
+    let mut problems = Vec::new();
+    let mut planned = Vec::new();
+    let mut sizes = Vec::new();
+    for at in moves {
+        let (source, target) = (servers.get(&at.from)?, servers.get(&at.to)?);
+        if source.flavour() != target.flavour() {
+            problems.push(format!(
+                "`{}`: {} is {} and {} is {}: a move between the two is not offered yet",
+                at.schema,
+                at.from,
+                source.flavour(),
+                at.to,
+                target.flavour()
+            ));
+        }
+        let mut conn = source.conn().await?;
+        let facts = moving::look(source, &mut conn, &at.schema).await?;
+        let mut conn = target.conn().await?;
+        let there = moving::look(target, &mut conn, &at.schema).await?;
+        problems.extend(source_problems(before, &at, &facts));
+        if !there.tables.is_empty() || !there.fixtures.is_empty() {
+            problems.push(format!(
+                "`{}` exists on the target {} and is not empty",
+                at.schema, at.to
+            ));
+        }
+        let sized = inspect::table_sizes(source, std::slice::from_ref(&at.schema)).await?;
+        sizes.push(sized.values().fold((0, 0), |(rows, bytes), size| {
+            (rows + size.rows, bytes + size.data_bytes + size.index_bytes)
+        }));
+        let mut tables = Vec::new();
+        for table in &facts.tables {
+            if let Ok(name) = table.name.parse::<TableName>() {
+                tables.push(TableMove {
+                    hidden: name.clone(),
+                    table: name,
+                    evidence: None,
+                });
+            }
+        }
+        planned.push(SchemaMove {
+            charset: facts.charset.unwrap_or_default(),
+            collation: facts.collation.unwrap_or_default(),
+            target_had_schema: there.charset.is_some(),
+            tables,
+            at,
+        });
+    }
+    if !problems.is_empty() {
+        let count = problems.len();
+        return Err(
+            Error::no(format!("the move cannot start: {count} problems"))
+                .cause(problems.join("\n"))
+                .now("nothing was changed")
+                .next("mend them and start again"),
+        );
+    }
+    Ok(Plan {
+        before: before.clone(),
+        map,
+        after: after.clone(),
+        moves: planned,
+        sizes,
+    })
+}
+
+fn source_problems(topology: &Topology, at: &Move, facts: &SchemaFacts) -> Vec<String> {
+    let mut problems = Vec::new();
+    if facts.charset.is_none() {
+        return vec![format!("`{}` is not on its source {}", at.schema, at.from)];
+    }
+    let wanted: BTreeSet<&str> = topology
+        .tables
+        .values()
+        .flat_map(|table| {
+            topology
+                .places_in(table, at.shard)
+                .map(|place| table.physical[place.table as usize].as_str())
+        })
+        .collect();
+    let found: BTreeSet<&str> = facts
+        .tables
+        .iter()
+        .map(|table| table.name.as_str())
+        .collect();
+    for missing in wanted.difference(&found) {
+        problems.push(format!("`{}`.`{missing}` is not there", at.schema));
+    }
+    for unknown in found.difference(&wanted) {
+        problems.push(format!(
+            "`{}`.`{unknown}` is not in the topology: it would be left behind",
+            at.schema
+        ));
+    }
+    for table in &facts.tables {
+        if !table.engine.eq_ignore_ascii_case("innodb") {
+            problems.push(format!(
+                "`{}`.`{}` has the engine {}, which has no transactions",
+                at.schema, table.name, table.engine
+            ));
+        }
+        if let Err(reason) = &table.shape {
+            problems.push(format!(
+                "`{}`.`{}` cannot be copied: {reason}",
+                at.schema, table.name
+            ));
+        }
+    }
+    for fixture in &facts.fixtures {
+        problems.push(format!(
+            "`{}` has a {fixture}, which would not move",
+            at.schema
+        ));
+    }
+    problems
+}
+
+/// What a person chose for a new job.
+#[derive(Debug, Clone, Copy)]
+pub struct Choices {
+    /// Keep the source's copy until the job is finished by hand.
+    pub keep_source: bool,
+    /// Tables copied or compared at once.
+    pub workers: u32,
+}
+
+/// A new job for a plan, not saved yet.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub fn new_job(plan: Plan, choices: Choices) -> Result<Job> {
+    let mut bytes = [0u8; 3];
+    getrandom::fill(&mut bytes)
+        .map_err(|cause| Error::server("the system gives no random bytes").cause(cause))?;
+    let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut moves = plan.moves;
+    for (index, table) in moves
+        .iter_mut()
+        .flat_map(|schema| &mut schema.tables)
+        .enumerate()
+    {
+        table.hidden = TableName::new(Job::hidden_name(&id, index))
+            .map_err(|cause| Error::unknown("a hidden name is none").cause(cause))?;
+    }
+    Ok(Job {
+        format: FORMAT,
+        id,
+        kind: Kind::OfflineRebalance,
+        phase: Phase::Prepare,
+        epoch: 0,
+        moves,
+        map_before: plan.map.0,
+        topology_before: plan.map.1,
+        topology_after: render(&plan.after),
+        keep_source: choices.keep_source,
+        workers: choices.workers.max(1),
+        started: jiff::Timestamp::now().to_string(),
+        differences: Vec::new(),
+    })
+}
+
+/// How this process names itself to others: host and process for people, and behind ` @ ` what
+/// tells a later run on the same machine that this process is gone.
+pub fn holder_name() -> String {
+    let host = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_default();
+    let pid = std::process::id();
+    format!("process {pid} on {host} @ {} {pid}", machine())
+}
+
+/// This boot of this machine and this namespace of processes; empty where that cannot be told.
+fn machine() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let space = std::fs::read_link("/proc/self/ns/pid")
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
+    if boot.is_empty() || space.is_empty() {
+        return String::new();
+    }
+    format!("{} {space}", boot.trim())
+}
+
+/// Whether the holder of this name was a process of this machine that is gone. In doubt it is not.
+pub fn is_gone(holder: &str) -> bool {
+    let Some((machine_of_holder, pid)) = holder
+        .split_once(" @ ")
+        .and_then(|(_, token)| token.rsplit_once(' '))
+    else {
+        return false;
+    };
+    let Ok(pid) = pid.parse::<i32>() else {
+        return false;
+    };
+    let here = machine();
+    !here.is_empty()
+        && here == machine_of_holder
+        && nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None)
+            == Err(nix::errno::Errno::ESRCH)
+}
+
+/// Kills the process where a test wants it.
+#[derive(Debug, Default)]
+struct PausePoints {
+    at: Option<String>,
+    parts: AtomicU64,
+}
+
+impl PausePoints {
+    fn from_env() -> Self {
+        Self {
+            at: std::env::var("SHARDCTL_STOP_AT").ok(),
+            parts: AtomicU64::new(0),
+        }
+    }
+
+    fn pass(&self, place: &str, effect: Effect) {
+        self.parts.store(0, Ordering::Relaxed);
+        self.reach(&format!("{place} {}", word(effect)));
+    }
+
+    fn part(&self, effect: Effect) {
+        let done = self.parts.fetch_add(1, Ordering::Relaxed) + 1;
+        self.reach(&format!("within {} {done}", word(effect)));
+    }
+
+    fn reach(&self, point: &str) {
+        if self.at.as_deref() == Some(point) {
+            // As a power cut would: no destructor, no goodbye to the servers.
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
+/// An effect's name in pause points and progress.
+pub fn word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::PrepareTargets => "prepare",
+        Effect::FenceSource => "fence",
+        Effect::CopyRows => "copy",
+        Effect::Compare => "compare",
+        Effect::CommitShardMap => "commit",
+        Effect::PublishTargets => "publish",
+        Effect::DropSource => "drop",
+        Effect::UndoAll => "undo",
+        Effect::Wait => "wait",
+        Effect::End => "end",
+    }
+}
+
+/// Why a run has to stop at the next safe place.
+#[derive(Debug, Clone, Default)]
+struct Flags {
+    interrupted: Arc<AtomicBool>,
+    lease_lost: Arc<AtomicBool>,
+}
+
+impl Flags {
+    fn go_on(&self) -> bool {
+        !self.interrupted.load(Ordering::Relaxed) && !self.lease_lost.load(Ordering::Relaxed)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.lease_lost.load(Ordering::Relaxed) {
+            return Err(Error::stopped("the lease could not be renewed in time"));
+        }
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::stopped("stopped by Ctrl-C"));
+        }
+        Ok(())
+    }
+}
+
+/// Runs a job on from an event until it is over or waits for a person. The lease is given back.
+///
+/// # Errors
+/// The event has no place in the job's phase, another run owns the cluster, a server refuses or is
+/// gone, or Ctrl-C. Unless the error says otherwise the job can be resumed.
+pub async fn run(
+    servers: &Servers,
+    cluster: &str,
+    mut journal: Journal,
+    job: Job,
+    event: Event,
+    observer: &dyn Observer,
+) -> Result<Job> {
+    let flags = Flags::default();
+    let watch = watch_over(&flags, &journal);
+    let ran = begin(servers, cluster, &mut journal, job, event, observer, &flags).await;
+    for task in watch {
+        task.abort();
+    }
+    journal.close().await;
+    ran
+}
+
+/// Listens for Ctrl-C, and renews the lease.
+fn watch_over(flags: &Flags, journal: &Journal) -> [tokio::task::JoinHandle<()>; 2] {
+    let interrupted = flags.interrupted.clone();
+    let signal = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.store(true, Ordering::Relaxed);
+            eprintln!("stopping at the next safe place");
+        }
+    });
+    let lost = flags.lease_lost.clone();
+    let (control, epoch) = (journal.control().clone(), journal.epoch());
+    let renewal = tokio::spawn(async move {
+        let mut failures = 0;
+        loop {
+            tokio::time::sleep(Duration::from_secs(u64::from(LEASE_S) / 6)).await;
+            match journal::renew(&control, epoch).await {
+                Ok(true) => failures = 0,
+                Ok(false) => lost.store(true, Ordering::Relaxed),
+                Err(_) => failures += 1,
+            }
+            // Well before it expires: whoever takes it then finds us stopped.
+            if failures >= 3 {
+                lost.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    [signal, renewal]
+}
+
+async fn begin(
+    servers: &Servers,
+    cluster: &str,
+    journal: &mut Journal,
+    job: Job,
+    event: Event,
+    observer: &dyn Observer,
+    flags: &Flags,
+) -> Result<Job> {
+    let (mut job, effect) = step(&job, event).map_err(|misplaced| {
+        Error::usage(misplaced.to_string())
+            .now(job.phase.truth())
+            .next(format!("see `shardctl job status {}`", job.id))
+    })?;
+    if effect == Effect::End {
+        return Ok(job);
+    }
+    job.epoch = journal.epoch();
+    // Whoever ran it before is dead on every instance once we hold the locks: take them before
+    // anything is decided by what is there.
+    let mut guards = BTreeMap::new();
+    for instance in job.instances() {
+        let server = servers.get(&instance)?;
+        let mut conn = server.conn().await?;
+        control::create_tables(server, &mut conn, false).await?;
+        guards.insert(instance, Mutex::new(Guard::take(server, cluster).await?));
+    }
+    journal.save(&job).await?;
+    let mut run = Run {
+        servers,
+        journal,
+        guards,
+        observer,
+        flags,
+        points: PausePoints::from_env(),
+    };
+    let outcome = run.drive(&mut job, effect).await;
+    for (_, guard) in std::mem::take(&mut run.guards) {
+        guard.into_inner().release().await;
+    }
+    match outcome {
+        Ok(()) => Ok(job),
+        Err(error) => Err(stopped(journal, job, error).await),
+    }
+}
+
+/// What a person should read when a run ends early: what is true now is looked up, not guessed.
+async fn stopped(journal: &Journal, job: Job, error: Error) -> Error {
+    let known = journal::job(journal.control(), &job.id).await;
+    let (phase, settled) = match &known {
+        Ok(saved) => (saved.job.phase, true),
+        Err(_) => (job.phase, job.phase != Phase::Switch),
+    };
+    let id = &job.id;
+    let next = if phase.can_cancel() {
+        format!("`shardctl job resume {id}` goes on, `shardctl job cancel {id}` takes it back")
+    } else {
+        format!("`shardctl job resume {id}` goes on")
+    };
+    if settled {
+        error
+            .class_is(Class::Stopped)
+            .now(format!("{} (job {id}, phase {phase})", phase.truth()))
+            .next(next)
+    } else {
+        error
+            .class_is(Class::Unknown)
+            .now(format!(
+                "the shard map may be committed or not: the control instance cannot be asked (job {id})"
+            ))
+            .next(format!(
+                "`shardctl job resume {id}` settles it once the control instance is back"
+            ))
+    }
+}
+
+struct Run<'a> {
+    servers: &'a Servers,
+    journal: &'a mut Journal,
+    guards: BTreeMap<InstanceName, Mutex<Guard>>,
+    observer: &'a dyn Observer,
+    flags: &'a Flags,
+    points: PausePoints,
+}
+
+impl Run<'_> {
+    async fn drive(&mut self, job: &mut Job, mut effect: Effect) -> Result<()> {
+        loop {
+            if matches!(effect, Effect::Wait | Effect::End) {
+                return Ok(());
+            }
+            self.flags.check()?;
+            self.points.pass("before", effect);
+            let event = match effect {
+                Effect::CommitShardMap => Event::Committed,
+                _ => self.perform(job, effect).await?,
+            };
+            self.points.pass("after", effect);
+            let commits = event == Event::Committed;
+            let (after, next) =
+                step(job, event).map_err(|misplaced| Error::unknown(misplaced.to_string()))?;
+            if commits {
+                self.observer.begins(job, effect, None);
+                // The point of no return.
+                self.journal.commit(&after).await?;
+            } else {
+                self.journal.save(&after).await?;
+            }
+            *job = after;
+            effect = next;
+        }
+    }
+
+    async fn perform(&self, job: &Job, effect: Effect) -> Result<Event> {
+        match effect {
+            Effect::PrepareTargets => self.prepare(job).await,
+            Effect::FenceSource => self.fence(job).await,
+            Effect::CopyRows => self.copy(job).await,
+            Effect::Compare => self.compare(job).await,
+            Effect::PublishTargets => self.publish(job).await,
+            Effect::DropSource => self.drop_source(job).await,
+            Effect::UndoAll => self.undo(job).await,
+            Effect::CommitShardMap | Effect::Wait | Effect::End => {
+                Err(Error::unknown("an effect that is not performed here"))
+            }
+        }
+    }
+
+    async fn guard(&self, instance: &InstanceName) -> Result<tokio::sync::MutexGuard<'_, Guard>> {
+        match self.guards.get(instance) {
+            Some(guard) => Ok(guard.lock().await),
+            None => Err(Error::unknown(format!("no lock is held on {instance}"))),
+        }
+    }
+
+    async fn prepare(&self, job: &Job) -> Result<Event> {
+        self.observer.begins(job, Effect::PrepareTargets, None);
+        for schema in &job.moves {
+            let mut target = self.guard(&schema.at.to).await?;
+            target.create_schema(&schema.create_schema_sql()).await?;
+            self.points.part(Effect::PrepareTargets);
+        }
+        Ok(Event::Prepared)
+    }
+
+    async fn fence(&self, job: &Job) -> Result<Event> {
+        self.observer.begins(job, Effect::FenceSource, None);
+        for schema in &job.moves {
+            let renamed = {
+                let mut source = self.guard(&schema.at.from).await?;
+                let waiting = |text: &str| self.observer.note(text);
+                source
+                    .rename(&schema.at.schema, &renames(schema, Side::Hide), &waiting)
+                    .await
+            };
+            if let Err(error) = renamed {
+                // The application should not wait for a job that cannot go on.
+                for schema in &job.moves {
+                    if let Err(undo) = self.show(&schema.at.from, schema).await {
+                        self.observer.note(&format!(
+                            "`{}` could not be un-fenced: {}",
+                            schema.at.schema,
+                            undo.summary()
+                        ));
+                    }
+                }
+                return Err(error);
+            }
+            self.points.part(Effect::FenceSource);
+        }
+        Ok(Event::Fenced)
+    }
+
+    /// Gives a schema's tables their names on an instance.
+    async fn show(&self, instance: &InstanceName, schema: &SchemaMove) -> Result<()> {
+        let mut guard = self.guard(instance).await?;
+        let waiting = |text: &str| self.observer.note(text);
+        guard
+            .rename(&schema.at.schema, &renames(schema, Side::Show), &waiting)
+            .await
+    }
+
+    async fn copy(&self, job: &Job) -> Result<Event> {
+        let total = self.rows_estimated(job).await?;
+        self.observer.begins(job, Effect::CopyRows, Some(total));
+        for schema in &job.moves {
+            self.create_hidden(schema).await?;
+        }
+        let work = tables(job).map(|(schema, table)| self.copy_one(job, schema, table));
+        let complete: Vec<bool> = stream::iter(work)
+            .buffer_unordered(job.workers as usize)
+            .try_collect()
+            .await?;
+        if complete.contains(&false) {
+            self.flags.check()?;
+        }
+        Ok(Event::Copied)
+    }
+
+    async fn create_hidden(&self, schema: &SchemaMove) -> Result<()> {
+        let source = self.servers.get(&schema.at.from)?;
+        let mut conn = source.conn().await?;
+        let mut target = self.guard(&schema.at.to).await?;
+        for table in &schema.tables {
+            let name = schema.at.schema.as_str();
+            let hidden = table.hidden.as_str();
+            let sql = inspect::show_create_table(source, &mut conn, name, hidden).await?;
+            let Some(sql) = sql else {
+                return Err(Error::unknown(format!(
+                    "the fenced table `{name}`.`{hidden}` (`{}`) is gone",
+                    table.table
+                ))
+                .at(source.place()));
+            };
+            target.create_table(&schema.at.schema, &sql).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy_one(&self, job: &Job, schema: &SchemaMove, table: &TableMove) -> Result<bool> {
+        if !self.flags.go_on() {
+            return Ok(false);
+        }
+        let (source, target) = (
+            self.servers.get(&schema.at.from)?,
+            self.servers.get(&schema.at.to)?,
+        );
+        let mut conn = source.conn().await?;
+        let shape = moving::shape(source, &mut conn, &schema.at.schema, &table.hidden).await?;
+        drop(conn);
+        let copy = TableCopy {
+            job: job.id.clone(),
+            epoch: self.journal.epoch(),
+            schema: schema.at.schema.clone(),
+            hidden: table.hidden.clone(),
+        };
+        copy_table(source, target, &copy, &shape, &|rows| {
+            self.observer.advances(rows);
+            self.points.part(Effect::CopyRows);
+            self.flags.go_on()
+        })
+        .await
+    }
+
+    async fn compare(&self, job: &Job) -> Result<Event> {
+        let total = self.rows_estimated(job).await?;
+        self.observer.begins(job, Effect::Compare, Some(total));
+        let mut differences = Vec::new();
+        for schema in &job.moves {
+            for instance in [&schema.at.from, &schema.at.to] {
+                differences.extend(self.unexpected(instance, schema).await?);
+            }
+        }
+        if !differences.is_empty() {
+            return Ok(Event::Different { differences });
+        }
+        let work = tables(job).map(|(schema, table)| self.compare_one(schema, table));
+        let compared: Vec<(Evidence, Vec<String>, bool)> = stream::iter(work)
+            .buffered(job.workers as usize)
+            .try_collect()
+            .await?;
+        if compared.iter().any(|(_, _, complete)| !complete) {
+            self.flags.check()?;
+        }
+        let mut evidence = compared.into_iter();
+        let mut all = Vec::new();
+        for schema in &job.moves {
+            let of_schema = evidence.by_ref().take(schema.tables.len());
+            all.push(
+                of_schema
+                    .map(|(evidence, different, _)| {
+                        differences.extend(different);
+                        evidence
+                    })
+                    .collect(),
+            );
+        }
+        Ok(if differences.is_empty() {
+            Event::Equal { evidence: all }
+        } else {
+            Event::Different { differences }
+        })
+    }
+
+    /// Tables that should not be in a fenced schema, or are gone from it.
+    async fn unexpected(
+        &self,
+        instance: &InstanceName,
+        schema: &SchemaMove,
+    ) -> Result<Vec<String>> {
+        let mut guard = self.guard(instance).await?;
+        let found = guard.names(&schema.at.schema).await?;
+        let wanted: BTreeSet<String> = schema
+            .tables
+            .iter()
+            .map(|table| table.hidden.to_string())
+            .collect();
+        let name = &schema.at.schema;
+        let appeared = found
+            .difference(&wanted)
+            .map(|table| format!("`{name}`.`{table}` on {instance} appeared after the fence"));
+        let gone = wanted
+            .difference(&found)
+            .map(|table| format!("`{name}`.`{table}` on {instance} is gone"));
+        Ok(appeared.chain(gone).collect())
+    }
+
+    async fn compare_one(
+        &self,
+        schema: &SchemaMove,
+        table: &TableMove,
+    ) -> Result<(Evidence, Vec<String>, bool)> {
+        let (source, target) = (
+            self.servers.get(&schema.at.from)?,
+            self.servers.get(&schema.at.to)?,
+        );
+        let name = &schema.at.schema;
+        let mut differences = Vec::new();
+        let mut conn = source.conn().await?;
+        let shape = moving::shape(source, &mut conn, name, &table.hidden).await?;
+        if source.version() == target.version() {
+            let (schema, hidden) = (name.as_str(), table.hidden.as_str());
+            let mut there = target.conn().await?;
+            let ours = inspect::show_create_table(source, &mut conn, schema, hidden).await?;
+            let theirs = inspect::show_create_table(target, &mut there, schema, hidden).await?;
+            if ours != theirs {
+                differences.push(format!(
+                    "`{name}`.`{}`: the definitions differ, AUTO_INCREMENT included",
+                    table.table
+                ));
+            }
+        }
+        drop(conn);
+        let compared = checksum::compare(
+            (source, &table.hidden),
+            (target, &table.hidden),
+            name,
+            &shape,
+            DIFFERENCES_MAX,
+            &|rows| {
+                self.observer.advances(rows);
+                self.points.part(Effect::Compare);
+                self.flags.go_on()
+            },
+        )
+        .await?;
+        differences.extend(
+            compared
+                .differences
+                .into_iter()
+                .map(|row| format!("`{name}`.`{}`: the row {row}", table.table)),
+        );
+        let evidence = Evidence {
+            rows: compared.rows,
+            checksum: compared.checksum.to_string(),
+        };
+        Ok((evidence, differences, compared.complete))
+    }
+
+    async fn publish(&self, job: &Job) -> Result<Event> {
+        self.observer.begins(job, Effect::PublishTargets, None);
+        for schema in &job.moves {
+            self.show(&schema.at.to, schema).await?;
+            self.points.part(Effect::PublishTargets);
+        }
+        journal::publish(
+            self.servers,
+            job.map_after(),
+            &job.topology_after,
+            Some(&job.id),
+        )
+        .await?;
+        Ok(Event::Published)
+    }
+
+    async fn drop_source(&self, job: &Job) -> Result<Event> {
+        self.observer.begins(job, Effect::DropSource, None);
+        for schema in &job.moves {
+            let mut source = self.guard(&schema.at.from).await?;
+            source
+                .drop_tables(&schema.at.schema, &hidden(schema))
+                .await?;
+            if !source.drop_schema_if_empty(&schema.at.schema).await? {
+                self.observer.note(&format!(
+                    "`{}` on {} is not empty and stays",
+                    schema.at.schema, schema.at.from
+                ));
+            }
+            drop(source);
+            self.guard(&schema.at.to)
+                .await?
+                .forget_progress(&job.id)
+                .await?;
+            self.points.part(Effect::DropSource);
+        }
+        Ok(Event::Dropped)
+    }
+
+    async fn undo(&self, job: &Job) -> Result<Event> {
+        self.observer.begins(job, Effect::UndoAll, None);
+        // First what the application waits for.
+        for schema in &job.moves {
+            self.show(&schema.at.from, schema).await?;
+            self.points.part(Effect::UndoAll);
+        }
+        for schema in &job.moves {
+            let mut target = self.guard(&schema.at.to).await?;
+            target
+                .drop_tables(&schema.at.schema, &hidden(schema))
+                .await?;
+            if !schema.target_had_schema && !target.drop_schema_if_empty(&schema.at.schema).await? {
+                self.observer.note(&format!(
+                    "`{}` on {} is not empty and stays",
+                    schema.at.schema, schema.at.to
+                ));
+            }
+            target.forget_progress(&job.id).await?;
+            self.points.part(Effect::UndoAll);
+        }
+        Ok(Event::Undone)
+    }
+
+    async fn rows_estimated(&self, job: &Job) -> Result<u64> {
+        let mut by_source: BTreeMap<&InstanceName, Vec<SchemaName>> = BTreeMap::new();
+        for schema in &job.moves {
+            by_source
+                .entry(&schema.at.from)
+                .or_default()
+                .push(schema.at.schema.clone());
+        }
+        let mut rows = 0;
+        for (instance, schemas) in by_source {
+            let sizes = inspect::table_sizes(self.servers.get(instance)?, &schemas).await?;
+            rows += sizes.values().map(|size| size.rows).sum::<u64>();
+        }
+        Ok(rows)
+    }
+}
+
+enum Side {
+    Hide,
+    Show,
+}
+
+fn renames(schema: &SchemaMove, side: Side) -> Vec<(TableName, TableName)> {
+    schema
+        .tables
+        .iter()
+        .map(|table| match side {
+            Side::Hide => (table.table.clone(), table.hidden.clone()),
+            Side::Show => (table.hidden.clone(), table.table.clone()),
+        })
+        .collect()
+}
+
+fn hidden(schema: &SchemaMove) -> Vec<TableName> {
+    schema
+        .tables
+        .iter()
+        .map(|table| table.hidden.clone())
+        .collect()
+}
+
+fn tables(job: &Job) -> impl Iterator<Item = (&SchemaMove, &TableMove)> {
+    job.moves
+        .iter()
+        .flat_map(|schema| schema.tables.iter().map(move |table| (schema, table)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_process_of_this_machine_is_known_as_gone_and_no_other() {
+        assert!(!is_gone(&holder_name()), "we are alive");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let gone = format!("x @ {} {}", machine(), child.id());
+        assert!(is_gone(&gone));
+        assert!(!is_gone(&format!("x @ elsewhere {}", child.id())));
+        assert!(!is_gone("someone"));
+    }
+}
