@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Context, Outcome};
 use crate::error::Result;
+use crate::journal;
 use crate::run::create;
 
 /// Connections to each instance; as many statements run at once.
@@ -12,7 +13,8 @@ const CONNECTIONS_MAX: usize = 4;
 /// Create the schemas and tables that the servers lack
 ///
 /// What exists is compared with the topology and never altered: a table that differs is reported
-/// as drift, with exit code 1. A run that failed half way is completed by a second one.
+/// as drift, with exit code 1. A run that failed half way is completed by a second one. The first
+/// run writes version 1 of the shard map, which routers read, into `_shardctl` on every instance.
 #[derive(clap::Args, Debug)]
 pub struct CreateArgs {
     /// Print the SQL and run nothing
@@ -35,6 +37,8 @@ pub async fn run(cx: &mut Context, args: CreateArgs) -> Result<Outcome> {
         return Ok(Outcome::Clean);
     }
     let servers = cx.connect(&topology.instances, CONNECTIONS_MAX).await?;
+    let control = servers.get(&topology.control)?;
+    let mut version = journal::check_in_force(control, &topology).await?;
     let plan = create::look(&topology, &servers).await?;
     let drifted = !plan.drift.is_empty();
     if !args.dry_run {
@@ -47,8 +51,11 @@ pub async fn run(cx: &mut Context, args: CreateArgs) -> Result<Outcome> {
         };
         create::execute(&servers, &plan, &|_| bar.inc(1)).await?;
         bar.finish_and_clear();
+        if version.is_none() {
+            version = Some(journal::adopt(&servers, &topology).await?.version);
+        }
     }
     servers.disconnect().await;
-    cx.out.show(&create::report(plan, args.dry_run, None))?;
+    cx.out.show(&create::report(plan, args.dry_run, version))?;
     Ok(if drifted { Outcome::No } else { Outcome::Clean })
 }

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::fill::members::Members;
+use crate::journal;
 use crate::report::fill::FillReport;
 use crate::run::fill::{FillOptions, fill};
 
@@ -42,6 +43,7 @@ pub async fn run(cx: &mut Context, args: FillArgs) -> Result<Outcome> {
     let writers =
         usize::try_from(args.writers).map_err(|_| Error::usage("--writers is too large"))?;
     let servers = cx.connect(&topology.instances, writers + 1).await?;
+    journal::check_in_force(servers.get(&topology.control)?, &topology).await?;
     let members = Members::new(args.seed, args.members, args.until.at(0, 0, 0, 0));
     let bar = match cx.shows_progress() {
         true => ProgressBar::new((args.members as f64 * ROWS_PER_MEMBER) as u64).with_style(

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Context, Outcome};
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
+use crate::journal;
+use crate::mysql::Servers;
 use crate::names::InstanceName;
 use crate::query::merge::Merge;
 use crate::query::plan::{Plan, Scattered, Way, plan};
@@ -145,10 +147,10 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
             }
         }
     };
-    if answer.is_err() {
+    if let Err(error) = answer {
         fleet.running.kill().await;
+        return Err(hint(&topology, &servers, error).await);
     }
-    answer?;
     let rows = printer.0.rows();
     printer.0.finish()?;
     cx.note(&format!(
@@ -158,6 +160,21 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
     ));
     servers.disconnect().await;
     Ok(Outcome::Clean)
+}
+
+/// A table that is not there may have been moved away from where the file has it. Every instance
+/// knows the shard map in force.
+async fn hint(topology: &Topology, servers: &Servers, error: Error) -> Error {
+    let Some(server) = servers.iter().next() else {
+        return error;
+    };
+    match journal::check_in_force(server, topology).await {
+        Err(stale) if stale.class() == Class::Usage => error.next(format!(
+            "{}; write the one in force with `shardctl status --write FILE`",
+            stale.what()
+        )),
+        _ => error,
+    }
 }
 
 fn statement(args: &QueryArgs) -> Result<String> {

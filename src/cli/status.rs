@@ -1,11 +1,15 @@
 //! `shardctl status`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::plan::write_atomically;
 use super::{Context, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::journal;
 use crate::mysql::Servers;
 use crate::run::status::{StatusOptions, status};
+use crate::topology::Topology;
 
 /// Connections to each instance: reading sizes needs one, and one more while counting.
 const CONNECTIONS_MAX: usize = 2;
@@ -23,6 +27,9 @@ pub struct StatusArgs {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
+    /// Write the topology of the shard map in force to this file and do nothing else
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    write: Option<PathBuf>,
 }
 
 /// Runs the subcommand.
@@ -37,6 +44,9 @@ pub async fn run(cx: &mut Context, args: StatusArgs) -> Result<Outcome> {
         exact: args.exact,
         rows_per_table_max: args.max_rows_per_table,
     };
+    if let Some(path) = &args.write {
+        return write(cx, &topology, path).await;
+    }
     loop {
         let (servers, failed) =
             Servers::try_connect(&topology.instances, &credentials, CONNECTIONS_MAX).await;
@@ -55,4 +65,22 @@ pub async fn run(cx: &mut Context, args: StatusArgs) -> Result<Outcome> {
         };
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
+}
+
+async fn write(cx: &Context, topology: &Topology, path: &Path) -> Result<Outcome> {
+    let mut control = topology.instances.clone();
+    control.retain(|name, _| *name == topology.control);
+    let servers = cx.connect(&control, CONNECTIONS_MAX).await?;
+    let map = journal::shard_map(servers.get(&topology.control)?).await?;
+    servers.disconnect().await;
+    let map = map.ok_or_else(|| {
+        Error::usage("there is no shard map yet").next("`shardctl create` writes the first one")
+    })?;
+    write_atomically(path, &map.text)?;
+    cx.note(&format!(
+        "wrote version {} of the shard map to {}",
+        map.version,
+        path.display()
+    ));
+    Ok(Outcome::Clean)
 }

@@ -98,6 +98,42 @@ pub async fn publish(
     Ok(())
 }
 
+/// The version of the shard map in force, if there is one, after a check that the topology file
+/// places every schema as that does. A file from before a move would have tables created, or rows
+/// looked for, where they no longer belong.
+///
+/// # Errors
+/// The file is not in force, or the control instance cannot be asked.
+pub async fn check_in_force(control: &Server, file: &Topology) -> Result<Option<u64>> {
+    let Some(map) = shard_map(control).await? else {
+        return Ok(None);
+    };
+    if map.topology.schemas == file.schemas {
+        return Ok(Some(map.version));
+    }
+    let differs = map
+        .topology
+        .schemas
+        .iter()
+        .zip(&file.schemas)
+        .find(|(in_force, file)| in_force != file);
+    Err(Error::usage("the topology file is not the shard map in force")
+        .at(format!("version {} on {}", map.version, control.name()))
+        .cause(match differs {
+            Some((in_force, file)) => format!(
+                "{} lies on {}, and the file has {} on {}",
+                in_force.name, in_force.instance, file.name, file.instance
+            ),
+            None => format!(
+                "{} schemas are in force, and the file has {}",
+                map.topology.schemas.len(),
+                file.schemas.len()
+            ),
+        })
+        .now("nothing was changed")
+        .next("write the one in force with `shardctl status --write FILE`, or move to the file's with `shardctl rebalance --to FILE`"))
+}
+
 /// The topology with the addresses that these instances have in another one: the file given on
 /// the command line knows best how an instance is reached from here.
 #[must_use]

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use crate::error::{Error, Result};
+use crate::journal;
 use crate::mysql::inspect::{self, TableSize};
 use crate::mysql::{Server, Servers};
 use crate::names::{InstanceName, SchemaName, ShardId};
+use crate::rebalance::protocol::Phase;
 use crate::report::status::{InstanceStatus, SchemaStatus, StatusReport};
 use crate::topology::Topology;
 
@@ -73,16 +75,40 @@ pub async fn status(
             }
         })
         .collect();
+    // Without the control instance the rest is still told.
+    let (map, open_jobs) = match servers.get(&topology.control) {
+        Ok(control) => (
+            journal::shard_map(control).await?,
+            open_jobs(control).await?,
+        ),
+        Err(_) => (None, Vec::new()),
+    };
     Ok(StatusReport {
         cluster: topology.cluster.clone(),
-        shard_map_version: None,
-        file_is_in_force: None,
+        shard_map_version: map.as_ref().map(|map| map.version),
+        file_is_in_force: map
+            .as_ref()
+            .map(|map| map.topology.schemas == topology.schemas),
         rows_are_exact: options.exact,
         rows_per_table_max: options.rows_per_table_max,
         instances,
         schemas,
-        open_jobs: Vec::new(),
+        open_jobs,
     })
+}
+
+async fn open_jobs(control: &Server) -> Result<Vec<String>> {
+    let jobs = journal::jobs(control).await?;
+    Ok(jobs
+        .into_iter()
+        .filter(|saved| !matches!(saved.job.phase, Phase::Done | Phase::Cancelled))
+        .map(|saved| {
+            format!(
+                "{} is open, in phase {}, saved last at {}",
+                saved.job.id, saved.job.phase, saved.updated
+            )
+        })
+        .collect())
 }
 
 /// `10.11.14` of `10.11.14-MariaDB-0+deb12u2-log`.
