@@ -11,6 +11,7 @@ pub mod rebalance;
 pub mod route;
 pub mod sandbox;
 pub mod status;
+pub mod verify;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use crate::report::{Format, Out, View};
 use crate::sandbox::Home;
 use crate::topology::{Endpoint, Topology};
 
+/// Plan, create, fill, rebalance, query and verify a sharded MySQL or MariaDB fleet
 #[derive(Parser, Debug)]
 #[command(name = "shardctl", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
@@ -56,6 +58,7 @@ enum Command {
     Route(route::RouteArgs),
     Rebalance(rebalance::RebalanceArgs),
     Job(job::JobArgs),
+    Verify(verify::VerifyArgs),
     Sandbox(sandbox::SandboxArgs),
     Demo(demo::DemoArgs),
 }
@@ -291,6 +294,7 @@ async fn run(cli: Cli) -> Result<Outcome> {
         Command::Status(args) => status::run(cx, args).await,
         Command::Demo(args) => demo::run(cx, args).await,
         Command::Rebalance(args) => rebalance::run(cx, args).await,
+        Command::Verify(args) => verify::run(cx, args).await,
         Command::Job(args) => job::run(cx, args).await,
         Command::Sandbox(args) => sandbox::run(cx, args).await,
     }

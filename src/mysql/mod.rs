@@ -3,6 +3,7 @@
 //! Every connection of the tool has the same session settings ([`server::SESSION`]), for a
 //! setting that holds on some connections only is how similar tools changed data silently.
 
+pub mod audit;
 pub mod bulk;
 pub mod checksum;
 pub mod control;

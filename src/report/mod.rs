@@ -11,6 +11,7 @@ pub mod plan;
 pub mod rebalance;
 pub mod route;
 pub mod status;
+pub mod verify;
 
 use std::io::Write;
 

@@ -5,3 +5,4 @@ pub mod fill;
 pub mod query;
 pub mod rebalance;
 pub mod status;
+pub mod verify;
