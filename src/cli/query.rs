@@ -15,7 +15,7 @@ use crate::query::plan::{Plan, Scattered, Way, plan};
 use crate::report::answer::AnswerWriter;
 use crate::report::explain::{ExplainReport, ExplainShard};
 use crate::rows::cell::{Column, Row};
-use crate::run::query::{Fleet, QueryOptions, Running, Sink, connections, refuse};
+use crate::run::query::{Fleet, QueryOptions, Running, Sink, connections, refuse, refuse_to_merge};
 use crate::topology::Topology;
 
 /// Answer a SELECT over a logical table as one server would
@@ -83,6 +83,9 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
             shards.len()
         ))
         .cause(&planned.reason));
+    }
+    if let (Way::Apart(refusal), false) = (&planned.way, args.by_shard) {
+        return Err(refuse_to_merge(refusal));
     }
     let mut instances = topology.instances.clone();
     let used: BTreeSet<&InstanceName> = planned
@@ -214,6 +217,7 @@ fn explain(
         way: match plan.way {
             Way::One { .. } => "one shard",
             Way::Scatter(_) => "scatter and merge",
+            Way::Apart(_) => "apart",
         },
         reason: plan.reason.clone(),
         merge: scattered.map(|scattered| merge_words(&scattered.merge)),

@@ -47,6 +47,8 @@ pub enum Way {
     },
     /// All tables compute their part, and the parts are merged.
     Scatter(Box<Scatter>),
+    /// The tables' answers cannot be merged exactly; they can only be shown side by side.
+    Apart(Refusal),
 }
 
 /// A planned statement.
@@ -222,17 +224,21 @@ pub fn plan(sql: &str, topology: &Topology) -> Result<Plan, Refusal> {
     if places.len() == 1 {
         return Ok(make(places, one(), reason));
     }
-    if let Some((name, _)) = parsed
+    let of_the_server = parsed
         .functions
         .iter()
-        .find(|(_, nature)| *nature == Nature::Server)
-    {
-        return Err(Refusal::Inexact(format!(
+        .find(|(_, nature)| *nature == Nature::Server);
+    let scattered = match of_the_server {
+        Some((name, _)) => Err(Refusal::Inexact(format!(
             "{name}() gives another value on each shard; name a shard key so that one answers"
-        )));
-    }
-    let scatter = scatter(&parsed, table, &router)?;
-    Ok(make(places, Way::Scatter(Box::new(scatter)), reason))
+        ))),
+        None => scatter(&parsed, table, &router),
+    };
+    let way = match scattered {
+        Ok(scatter) => Way::Scatter(Box::new(scatter)),
+        Err(refusal) => Way::Apart(refusal),
+    };
+    Ok(make(places, way, reason))
 }
 
 fn why_all(parsed: &Parsed, router: &Router) -> String {

@@ -58,11 +58,16 @@ pub fn refuse(refusal: &Refusal) -> Error {
         Refusal::Syntax { .. } => Error::usage("the statement cannot be read").cause(refusal),
         Refusal::Unsafe(_) => Error::usage("the statement is refused").cause(refusal),
         Refusal::Unknown(_) => Error::usage("the statement cannot be answered").cause(refusal),
-        Refusal::Inexact(_) => Error::usage("the statement cannot be answered exactly")
-            .cause(refusal)
-            .now("nothing was asked of the servers that changes anything")
-            .next("name the shard key so that one shard answers, or take --by-shard"),
+        Refusal::Inexact(_) => {
+            Error::usage("the statement cannot be answered exactly").cause(refusal)
+        }
     }
+}
+
+/// A statement that the shards can answer, each for itself.
+pub fn refuse_to_merge(refusal: &Refusal) -> Error {
+    refuse(refusal)
+        .next("name the shard key so that one shard answers, or see each shard's own answer with --by-shard")
 }
 
 /// Statements that run, so that they can be ended.
@@ -168,8 +173,10 @@ impl Fleet<'_> {
     /// # Errors
     /// The server refuses, or the statement cannot be merged exactly after all.
     pub async fn finish(&self, plan: &Plan) -> Result<Option<Scattered>> {
-        let Way::Scatter(scatter) = &plan.way else {
-            return Ok(None);
+        let scatter = match &plan.way {
+            Way::Scatter(scatter) => scatter,
+            Way::One { .. } => return Ok(None),
+            Way::Apart(refusal) => return Err(refuse_to_merge(refusal)),
         };
         let probe = self
             .tasks(plan, &scatter.probe)?
@@ -182,7 +189,7 @@ impl Fleet<'_> {
         let probed = probed?;
         let scattered = scatter
             .finish(&probed)
-            .map_err(|refusal| refuse(&refusal))?;
+            .map_err(|refusal| refuse_to_merge(&refusal))?;
         self.refuse_mixed_weights(&probed, &scattered.merge)?;
         Ok(Some(scattered))
     }
@@ -216,7 +223,7 @@ impl Fleet<'_> {
         };
         match &plan.way {
             Way::One { statement } => self.run_one(plan, statement, &mut sink).await,
-            Way::Scatter(_) => {
+            Way::Scatter(_) | Way::Apart(_) => {
                 let scattered = self
                     .finish(plan)
                     .await?

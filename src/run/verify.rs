@@ -84,6 +84,7 @@ pub async fn verify(
         };
         if let Spread::IndexTable { base, .. } = &table.spread {
             let faults = audit.index(base).await?;
+            verdict.checks = format!("{}, same rows as {base}", verdict.checks);
             verdict.faults += faults.count;
             verdict.named.extend(faults.named);
         }

@@ -1,0 +1,769 @@
+//! What people see: help, output, messages and exit codes of every subcommand that needs no server.
+
+use std::process::{Command, Stdio};
+
+/// Exit code, stdout and stderr of the program, run in the repository's folder.
+fn shardctl(args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardctl"));
+    command
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SHARDCTL_")) {
+        command.env_remove(name);
+    }
+    let output = command.output().expect("the program runs");
+    let mut shown = format!("exit code {}\n", output.status.code().unwrap_or(-1));
+    for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+        if !bytes.is_empty() {
+            shown.push_str(&format!("-- {name}\n{}", String::from_utf8_lossy(bytes)));
+        }
+    }
+    shown
+}
+
+#[test]
+fn the_help_lists_every_subcommand() {
+    insta::assert_snapshot!(shardctl(&["-h"]), @r#"
+    exit code 0
+    -- stdout
+    Plan, create, fill, rebalance, query and verify a sharded MySQL or MariaDB fleet
+
+    Usage: shardctl [OPTIONS] <COMMAND>
+
+    Commands:
+      plan       Plan a topology from capacity estimates
+      create     Create the schemas and tables that the servers lack
+      fill       Fill an empty user center with generated members
+      status     Show instances, schemas, rows, bytes and the fill against the limit
+      query      Answer a SELECT over a logical table as one server would
+      route      Show where a key lives, from the topology file alone
+      rebalance  Move schemas between instances, from the shard map in force to a wanted topology
+      job        Look after the jobs that move data
+      verify     Check that every row is in its shard and index tables equal what they index
+      sandbox    Start and remove real local servers
+      demo       Tell the whole story on real local servers: plan, create, fill, query, move, verify
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+
+    Exit codes:
+      0  all is well
+      1  the answer is no: drift, a limit passed, rows differ
+      2  usage, or a bad file
+      3  a server could not be reached, or refused
+      4  stopped safely, can be resumed
+      5  state unknown, look before acting
+    "#);
+}
+
+#[test]
+fn help_of_plan() {
+    insta::assert_snapshot!(shardctl(&["plan", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Plan a topology from capacity estimates
+
+    Usage: shardctl plan [OPTIONS] --rows-per-year <ROWS>
+
+    Options:
+          --rows-per-year <ROWS>       Rows that the largest table gets in the first year
+          --years <YEARS>              Years to plan for [default: 2]
+          --max-rows-per-table <ROWS>  Rows that a physical table should not pass [default: 5M]
+          --instances <N>              Servers to start with [default: 2]
+          --schemas <N>                Schemas in all [default: eight to an instance, and its doubles]
+          --existing-rows <ROWS>       Rows that are there already [default: 0]
+          --growth <PERCENT>           By how many percent each year brings more rows than the one
+                                       before [default: 0]
+          --row-bytes <SIZE>           Bytes of a row with its share of the indexes
+          --disk-per-instance <SIZE>   Disk of each instance for data and indexes
+          --records-per-user <N>       Records that a user has in the largest table [default: 3]
+          --start <DATE>               Day the first year starts [default: today]
+          --write <FILE>               Write the recommended layout as a topology file
+          --tables <FILE>              With --write: take cluster, instances and tables from this
+                                       topology file
+          --force                      With --write: replace the file if it is there
+      -h, --help                       Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_create() {
+    insta::assert_snapshot!(shardctl(&["create", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Create the schemas and tables that the servers lack
+
+    Usage: shardctl create [OPTIONS]
+
+    Options:
+          --dry-run  Print the SQL and run nothing
+          --offline  With --dry-run: do not connect, print what a fleet with nothing on it needs
+      -h, --help     Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_fill() {
+    insta::assert_snapshot!(shardctl(&["fill", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Fill an empty user center with generated members
+
+    Usage: shardctl fill [OPTIONS]
+
+    Options:
+          --members <MEMBERS>  How many members [default: 200000]
+          --seed <SEED>        Seed of the generator [default: 1]
+          --until <DATE>       Time at which the last member registers [default: 2026-01-01]
+          --writers <WRITERS>  Connections that write to each instance [default: 2]
+      -h, --help               Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_status() {
+    insta::assert_snapshot!(shardctl(&["status", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Show instances, schemas, rows, bytes and the fill against the limit
+
+    Usage: shardctl status [OPTIONS]
+
+    Options:
+          --exact                      Count the rows instead of taking the servers' estimates
+          --max-rows-per-table <ROWS>  Rows a physical table should not pass [default: 5000000]
+          --watch [<SECONDS>]          Show it again every so many seconds, until Ctrl-C
+          --write <FILE>               Write the topology of the shard map in force to this file and do
+                                       nothing else
+      -h, --help                       Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_route() {
+    insta::assert_snapshot!(shardctl(&["route", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Show where a key lives, from the topology file alone
+
+    Usage: shardctl route [OPTIONS] <COLUMN=VALUE>...
+
+    Arguments:
+      <COLUMN=VALUE>...  Keys, such as memberId=1001 or memberAccount=alice@example.com
+
+    Options:
+          --table <NAME>  Look at this logical table only (can be repeated)
+      -h, --help          Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_query() {
+    insta::assert_snapshot!(shardctl(&["query", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Answer a SELECT over a logical table as one server would
+
+    Usage: shardctl query [OPTIONS] [SQL]
+
+    Arguments:
+      [SQL]  The statement; - reads it from standard input
+
+    Options:
+      -f, --file <FILE>        Read the statement from this file
+          --explain            Show how it would be answered, and do not run it
+          --by-shard           Run it on each shard as written and show the answers side by side,
+                               unmerged
+          --max-shards <N>     Refuse to ask more shards than this
+          --max-rows <N>       Refuse an answer of more rows [default: 100000]
+          --timeout <SECONDS>  End the statements after so many seconds [default: 60]
+      -h, --help               Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+
+    Examples:
+      shardctl query "SELECT * FROM member WHERE memberId = 100000001"
+      shardctl query "SELECT status, COUNT(*) FROM member GROUP BY status ORDER BY 2 DESC"
+      shardctl query --by-shard "SELECT COUNT(*) FROM member"
+      shardctl query -o csv -f report.sql
+    "#);
+}
+
+#[test]
+fn help_of_rebalance() {
+    insta::assert_snapshot!(shardctl(&["rebalance", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Move schemas between instances, from the shard map in force to a wanted topology
+
+    Usage: shardctl rebalance [OPTIONS] <--to <FILE>|--add-instance <NAME=HOST:PORT>|--drain <NAME>>
+
+    Options:
+          --to <FILE>                      Reach the topology of this file
+          --add-instance <NAME=HOST:PORT>  Add an instance and spread the schemas evenly with the fewest
+                                           moves (can be repeated); with --sandbox the name alone is
+                                           enough
+          --drain <NAME>                   Move every schema off an instance and take it out of the
+                                           topology
+          --offline                        Refuse writes to the moving schemas from before their copy
+                                           until the switch
+          --dry-run                        Show the moves and change nothing
+          --yes                            Go on without asking
+          --keep-source                    Keep the source's fenced copy until `shardctl job finish`
+          --workers <N>                    Tables copied or compared at once [default: 4]
+          --write <FILE>                   Write the new topology to this file once it is in force
+      -h, --help                           Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_verify() {
+    insta::assert_snapshot!(shardctl(&["verify", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Check that every row is in its shard and index tables equal what they index
+
+    Usage: shardctl verify [OPTIONS]
+
+    Options:
+          --table <NAME>  Check this logical table only (can be repeated)
+          --workers <N>   Physical tables read at once [default: 8]
+      -h, --help          Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_sandbox() {
+    insta::assert_snapshot!(shardctl(&["sandbox", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Start and remove real local servers
+
+    Usage: shardctl sandbox [OPTIONS] <COMMAND>
+
+    Commands:
+      up    Start servers from the installed mysqld or mariadbd
+      add   Start one more server in a running sandbox
+      down  End the servers of a sandbox and remove it with its data
+      list  Show the sandboxes of this user, also broken ones [alias: ls]
+      help  Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help  Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_demo() {
+    insta::assert_snapshot!(shardctl(&["demo", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Tell the whole story on real local servers: plan, create, fill, query, move, verify
+
+    Usage: shardctl demo [OPTIONS]
+
+    Options:
+          --members <MEMBERS>  How many members the user center gets [default: 200000]
+      -e, --engine <ENGINE>    Family of server, mysql or mariadb [default: the one that is installed]
+          --keep               Leave the servers running at the end
+      -h, --help               Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn help_of_job() {
+    insta::assert_snapshot!(shardctl(&["job", "-h"]), @r#"
+    exit code 0
+    -- stdout
+    Look after the jobs that move data
+
+    Usage: shardctl job [OPTIONS] <COMMAND>
+
+    Commands:
+      list    List every job, the newest first
+      status  Show where a job stands
+      resume  Go on with a job that was stopped, from where it is
+      cancel  Take a job back: possible until its shard map is committed
+      finish  Drop the source's copy that a finished move has kept
+      report  Print the evidence of a job: tables, rows, checksums
+      help    Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help  Print help (see more with '--help')
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    "#);
+}
+
+#[test]
+fn the_plan_of_2016_is_sixteen_schemas_for_two_years() {
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01"]), @r#"
+    exit code 0
+    -- stdout
+    40M rows a year, from 2016-01-01: 80M records after 2 years, about 26.7M users at 3 records each
+    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
+    |    | schemas | tables each | tables | holds | rows/table | rows/instance | tables full            | lasts | next split moves | up to instances |
+    +================================================================================================================================================+
+    | => |      16 |           1 |     16 |   80M |  5,000,000 |    40,000,000 | 2018-01-01 (2.0 years) | yes   | 40M rows         | 16              |
+    |    |      32 |           1 |     32 |  160M |  2,500,000 |    40,000,000 | 2020-01-01 (4.0 years) | yes   | 40M rows         | 32              |
+    |    |      64 |           1 |     64 |  320M |  1,250,000 |    40,000,000 | 2024-01-01 (8.0 years) | yes   | 40M rows         | 64              |
+    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
+    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It grows to 16 instances by moving whole schemas.
+    "#);
+}
+
+#[test]
+fn the_plan_for_five_years_shows_the_two_year_answer_beside_it() {
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--years", "5"]), @r#"
+    exit code 0
+    -- stdout
+    40M rows a year, from 2016-01-01: 200M records after 5 years, about 66.7M users at 3 records each
+    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
+    |    | schemas | tables each | tables | holds | rows/table | rows/instance | tables full            | lasts | next split moves | up to instances |
+    +================================================================================================================================================+
+    |    |      16 |           1 |     16 |   80M | 12,500,000 |   100,000,000 | 2018-01-01 (2.0 years) | no    | 40M rows         | 16              |
+    |    |      16 |           2 |     32 |  160M |  6,250,000 |   100,000,000 | 2020-01-01 (4.0 years) | no    | 80M rows         | 16              |
+    |    |      32 |           1 |     32 |  160M |  6,250,000 |   100,000,000 | 2020-01-01 (4.0 years) | no    | 80M rows         | 32              |
+    | => |      16 |           4 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 100M rows        | 16              |
+    |    |      32 |           2 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 100M rows        | 32              |
+    |    |      64 |           1 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 100M rows        | 64              |
+    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
+    recommended: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; full on 2024-01-01. It grows to 16 instances by moving whole schemas.
+    for two years: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It grows to 16 instances by moving whole schemas.
+    note: the published rule plans for one to two years: what is bought for later stands idle
+    "#);
+}
+
+#[test]
+fn a_plan_with_disks_says_when_they_are_full() {
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--row-bytes", "400", "--disk-per-instance", "20G", "--growth", "25%"]), @r#"
+    exit code 0
+    -- stdout
+    40M rows a year, 25 % more each year, from 2016-01-01: 90M records after 2 years, about 30M users at 3 records each
+    +----+---------+-------------+--------+-------+------------+---------------+---------------+------------------------+------------+-------+------------------+-----------------+
+    |    | schemas | tables each | tables | holds | rows/table | rows/instance | size/instance | tables full            | disks full | lasts | next split moves | up to instances |
+    +=============================================================================================================================================================================+
+    |    |      16 |           1 |     16 |   80M |  5,625,000 |    45,000,000 | 16.8 GiB      | 2017-10-20 (1.8 years) | 2018-04-13 | no    | 40M rows         | 16              |
+    | => |      16 |           2 |     32 |  160M |  2,812,500 |    45,000,000 | 16.8 GiB      | 2019-02-06 (3.1 years) | 2018-04-13 | yes   | 45M rows         | 16              |
+    |    |      32 |           1 |     32 |  160M |  2,812,500 |    45,000,000 | 16.8 GiB      | 2019-02-06 (3.1 years) | 2018-04-13 | yes   | 45M rows         | 32              |
+    |    |      64 |           1 |     64 |  320M |  1,406,250 |    45,000,000 | 16.8 GiB      | 2020-12-01 (4.9 years) | 2018-04-13 | yes   | 45M rows         | 64              |
+    +----+---------+-------------+--------+-------+------------+---------------+---------------+------------------------+------------+-------+------------------+-----------------+
+    recommended: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; full on 2019-02-06. It grows to 16 instances by moving whole schemas.
+    "#);
+}
+
+#[test]
+fn plans_of_nonsense_are_refused() {
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "0"]), @r#"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  there are no rows to plan for: rows a year and existing rows are both 0
+    "#);
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--schemas", "16", "--instances", "17"]), @r#"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  16 schemas do not spread evenly over 17 instances; take 16 instances, or 17 schemas
+    "#);
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--growth", "-5"]), @r#"
+    exit code 2
+    -- stderr
+    error: invalid value '-5' for '--growth <PERCENT>': rows that become fewer need no plan; growth is 0 or more
+
+    For more information, try '--help'.
+    "#);
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "4OM"]), @r#"
+    exit code 2
+    -- stderr
+    error: invalid value '4OM' for '--rows-per-year <ROWS>': `4OM` is not a count; write 40M, 5_000_000, 1.5B, 250k or 1e6
+
+    For more information, try '--help'.
+    "#);
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--years", "500"]), @r#"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  --years must be 1 to 100, not 500
+    "#);
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--max-rows-per-table", "99999999T"]), @r#"
+    exit code 2
+    -- stderr
+    error: invalid value '99999999T' for '--max-rows-per-table <ROWS>': `99999999T` is too large
+
+    For more information, try '--help'.
+    "#);
+}
+
+#[test]
+fn a_key_is_routed_from_the_file_alone() {
+    insta::assert_snapshot!(shardctl(&["route", "memberId=1001", "memberAccount=alice@example.com"]), @r#"
+    exit code 0
+    -- stdout
+    +-----------------------------------+--------------------------------------------------------------------------+-----------+-------+----------+----------------+---------------------------------------+
+    | key                               | table                                                                    | function  | shard | instance | schema         | physical table                        |
+    +======================================================================================================================================================================================================+
+    | memberId = 1001                   | member                                                                   | drds_hash | 9     | rds-2    | user_center_09 | member_09                             |
+    | memberId = 1001                   | member_address                                                           | drds_hash | 9     | rds-2    | user_center_09 | member_address_09                     |
+    | memberId = 1001                   | member_login_account                                                     | drds_hash | 9     | rds-2    | user_center_09 | member_login_account_09               |
+    | memberId = 1001                   | email_verify                                                             | drds_hash | 9     | rds-2    | user_center_09 | email_verify_09                       |
+    | memberId = 1001                   | member_company                                                           | drds_hash | 9     | rds-2    | user_center_09 | member_company_09                     |
+    | memberAccount = alice@example.com | member_login_account_memberAccount (index table of member_login_account) | drds_hash | 13    | rds-2    | user_center_13 | member_login_account_memberAccount_13 |
+    +-----------------------------------+--------------------------------------------------------------------------+-----------+-------+----------+----------------+---------------------------------------+
+    "#);
+    insta::assert_snapshot!(shardctl(&["-t", "tests/data/order_center.yaml", "route", "buyerId=17", "--table", "orders", "-o", "json"]), @r#"
+    exit code 0
+    -- stdout
+    {
+      "routes": [
+        {
+          "table": "orders",
+          "column": "buyerId",
+          "key": "17",
+          "function": "mod",
+          "shard": 4,
+          "places": [
+            {
+              "instance": "rds-2",
+              "schema": "order_center_04",
+              "table": "orders_0017"
+            }
+          ],
+          "index_of": null
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn keys_that_are_none_are_refused() {
+    insta::assert_snapshot!(shardctl(&["route", "memberId=abc"]), @r#"
+    exit code 2
+    -- stderr
+    error: `abc` is no key of `member`
+      cause:  `abc` is not an integer
+    "#);
+    insta::assert_snapshot!(shardctl(&["route", "nickname=x"]), @r#"
+    exit code 2
+    -- stderr
+    error: no table is split by `nickname`
+      next:   the shard keys are: memberAccount, memberId
+    "#);
+    insta::assert_snapshot!(shardctl(&["route", "1001"]), @r#"
+    exit code 2
+    -- stderr
+    error: `1001` does not say which column it is a key of
+      next:   write COLUMN=VALUE, such as memberId=1001
+    "#);
+    insta::assert_snapshot!(shardctl(&["route", "memberId=99999999999999999999999"]), @r#"
+    exit code 2
+    -- stderr
+    error: `99999999999999999999999` is no key of `member`
+      cause:  99999999999999999999999 is outside BIGINT UNSIGNED, which holds 0 to 18446744073709551615
+    "#);
+    insta::assert_snapshot!(shardctl(&["route", "memberId=1", "--table", "members"]), @r#"
+    exit code 2
+    -- stderr
+    error: there is no logical table `members` in the topology
+    "#);
+}
+
+#[test]
+fn a_topology_that_is_not_there_is_said_so() {
+    insta::assert_snapshot!(shardctl(&["-t", "no/such/file.yaml", "status"]), @r#"
+    exit code 2
+    -- stderr
+    error: could not read the topology file
+      where:  no/such/file.yaml
+      cause:  No such file or directory (os error 2)
+      next:   name it with --topology FILE, or write one with `shardctl plan --write`
+    "#);
+}
+
+#[test]
+fn a_dry_run_needs_no_server() {
+    insta::assert_snapshot!(shardctl(&["-t", "tests/data/small.yaml", "create", "--dry-run", "--offline"]), @r#"
+    exit code 0
+    -- stdout
+    -- instance a
+    CREATE DATABASE IF NOT EXISTS `shop_0` DEFAULT CHARACTER SET utf8mb4;
+    CREATE TABLE `shop_0`.`item_0000` (
+      id bigint NOT NULL, -- from the shop
+      PRIMARY KEY (id)
+    );
+    CREATE TABLE `shop_0`.`item_0001` (
+      id bigint NOT NULL, -- from the shop
+      PRIMARY KEY (id)
+    );
+    CREATE DATABASE IF NOT EXISTS `shop_1` DEFAULT CHARACTER SET utf8mb4;
+    CREATE TABLE `shop_1`.`item_0002` (
+      id bigint NOT NULL, -- from the shop
+      PRIMARY KEY (id)
+    );
+    CREATE TABLE `shop_1`.`item_0003` (
+      id bigint NOT NULL, -- from the shop
+      PRIMARY KEY (id)
+    );
+    -- to create: 2 schemas, 4 tables; there already and as wanted: 0 tables
+    "#);
+}
+
+#[test]
+fn problems_of_a_topology_are_shown_all_at_once_with_their_lines() {
+    insta::assert_snapshot!(shardctl(&["-t", "tests/data/bad.yaml", "route", "id=1"]), @r#"
+    exit code 2
+    -- stderr
+    error: the topology file has 8 problems
+      where:  tests/data/bad.yaml:5:3: instances a and b have the same address 127.0.0.1:3306
+                    b: { host: 127.0.0.1, port: 3306 }
+                    ^
+              tests/data/bad.yaml:7:9: `shop` names all 4 schemas alike; put {:02} where the number goes
+                    name: shop
+                          ^
+              tests/data/bad.yaml:10:5: schemas 2-3 are placed nowhere
+                      a: 0-1
+                      ^
+              tests/data/bad.yaml:11:5: there is no instance `c`; did you mean `a`?
+                      c: 2
+                      ^
+              tests/data/bad.yaml:12:8: schema 1 is placed twice, on a and on b
+                      b: 1
+                         ^
+              tests/data/bad.yaml:16:15: `item`: unknown shard function `modulo`; did you mean `mod`?
+                      function: modulo
+                                ^
+              tests/data/bad.yaml:20:14: table `item`: unknown column type `varchr`
+                          name varchr(10)
+                               ^
+              tests/data/bad.yaml:23:15: `tag` is an index table of `itm`, which is not in the topology; did you mean `item`?
+                      index_of: itm
+                                ^
+    "#);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_exit_code_3() {
+    insta::assert_snapshot!(shardctl(&["-t", "tests/data/small.yaml", "create"]), @r#"
+    exit code 3
+    -- stderr
+    error: could not connect
+      where:  instance a (127.0.0.1:1)
+      cause:  the connection failed: Input/output error: Connection refused (os error 111)
+      next:   check that the server runs and that the address is right
+    "#);
+}
+
+#[test]
+fn statements_that_are_not_answered_say_why() {
+    insta::assert_snapshot!(shardctl(&["query", "DELETE FROM member"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement is refused
+      cause:  only SELECT is answered: this tool reads
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SELECT 1"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be answered
+      cause:  the statement names no table
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SELECT * FROM members"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be answered
+      cause:  there is no logical table `members`; there are: member, member_address, member_login_account, member_login_account_memberAccount, email_verify, member_company
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SELECT SLEEP(1) FROM member WHERE memberId = 1"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement is refused
+      cause:  SLEEP() is refused: it sleeps, locks or reads files
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SELEC 1"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be read
+      cause:  Expected: an SQL statement, found: SELEC at Line: 1, Column: 1
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SELECT a.memberId FROM member a JOIN member_address b ON a.memberId = b.memberId"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be answered exactly
+      cause:  joins over shards are not answered yet
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SELECT my_function(memberId) FROM member"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement is refused
+      cause:  the function my_function() is not known; it may be one of your own, and do more than read
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SELECT GROUP_CONCAT(nickname) FROM member"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be answered exactly
+      cause:  group_concat() over shards is not answered yet
+      next:   name the shard key so that one shard answers, or see each shard's own answer with --by-shard
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "--max-shards", "4", "SELECT COUNT(*) FROM member"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement asks 16 shards, and --max-shards allows 4
+      cause:  no condition on the shard key `memberId`
+    "#);
+}
+
+#[test]
+fn a_statement_for_one_shard_is_explained_without_a_server() {
+    insta::assert_snapshot!(shardctl(&["query", "--explain", "SELECT nickname FROM member WHERE memberId = 17 AND status = 1"]), @r#"
+    exit code 0
+    -- stdout
+    way:     one shard (1 table of `member`)
+    because: the shard key `memberId` leaves 1 of 16 tables
+    asked:   SELECT nickname FROM `user_center_01`.`member_01` AS `member` WHERE memberId = 17 AND status = 1
+    of:      rds-1/user_center_01.member_01
+    "#);
+}
