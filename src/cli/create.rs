@@ -31,6 +31,9 @@ pub struct CreateArgs {
 /// The topology is bad, a server cannot be reached, or a statement is refused.
 pub async fn run(cx: &mut Context, args: CreateArgs) -> Result<Outcome> {
     let topology = cx.topology()?;
+    for warning in topology.warnings() {
+        cx.note(&format!("warning: {warning}"));
+    }
     if args.offline {
         let plan = create::from_nothing(&topology)?;
         cx.out.show(&create::report(plan, true, None))?;

@@ -157,6 +157,18 @@ impl Context {
         })?;
         let mut topology = crate::topology::file::parse(&text)
             .map_err(|problems| problems.into_error(&path.display().to_string(), &text))?;
+        let faults = crate::routing::check(&topology);
+        if !faults.is_empty() {
+            let list: Vec<String> = faults
+                .into_iter()
+                .map(|(table, fault)| format!("{table}: {fault}"))
+                .collect();
+            return Err(
+                Error::usage("the topology has tables that cannot be routed")
+                    .at(path.display().to_string())
+                    .cause(list.join("\n")),
+            );
+        }
         if let Some(name) = &self.global.sandbox {
             let sandbox = Home::from_env()?.open(name)?;
             for (instance, endpoint) in &mut topology.instances {

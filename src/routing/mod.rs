@@ -46,6 +46,19 @@ pub enum RouteError {
     Function(#[from] FunctionError),
 }
 
+/// Every table that cannot be routed, with why.
+pub fn check(topology: &Topology) -> Vec<(String, RouteError)> {
+    topology
+        .tables
+        .values()
+        .filter(|table| table.spread.split().is_some())
+        .filter_map(|table| {
+            let fault = Router::new(topology, table).err()?;
+            Some((table.name.to_string(), fault))
+        })
+        .collect()
+}
+
 /// Routes the keys of one logical table.
 #[derive(Debug, Clone)]
 pub struct Router {

@@ -218,7 +218,7 @@ fn same_generated(wanted: &Column, found: &Column) -> bool {
 
 /// Text columns agree where neither's stated charset or collation contradicts the other's.
 fn same_collation(wanted: &Column, found: &Column, want: &TableDef, have: &TableDef) -> bool {
-    let (Some(a), Some(b)) = (text_of(&wanted.kind), text_of(&found.kind)) else {
+    let (Some(a), Some(b)) = (wanted.kind.collation(), found.kind.collation()) else {
         return true;
     };
     let or = |own: &Collation, table: &TableDef| Collation {
@@ -252,17 +252,6 @@ fn is_default(name: &str) -> bool {
         || name == "utf8mb4_0900_ai_ci"
         || name == "latin1_swedish_ci"
         || name == "binary"
-}
-
-fn text_of(kind: &ColumnType) -> Option<&Collation> {
-    match kind {
-        ColumnType::Char { collation, .. }
-        | ColumnType::Varchar { collation, .. }
-        | ColumnType::Text { collation, .. }
-        | ColumnType::Enum { collation, .. }
-        | ColumnType::Set { collation, .. } => Some(collation),
-        _ => None,
-    }
 }
 
 fn strip(kind: &ColumnType) -> ColumnType {
@@ -441,7 +430,7 @@ fn describe(column: &Column) -> String {
 }
 
 fn collation_text(kind: &ColumnType) -> Option<String> {
-    let collation = text_of(kind)?;
+    let collation = kind.collation()?;
     match (&collation.name, &collation.charset) {
         (Some(name), _) => Some(format!("collate {name}")),
         (None, Some(charset)) => Some(format!("charset {charset}")),

@@ -226,6 +226,20 @@ pub struct TableOptions {
     pub other: Vec<(String, String)>,
 }
 
+impl ColumnType {
+    /// The charset and collation of a text type.
+    pub fn collation(&self) -> Option<&Collation> {
+        match self {
+            ColumnType::Char { collation, .. }
+            | ColumnType::Varchar { collation, .. }
+            | ColumnType::Text { collation, .. }
+            | ColumnType::Enum { collation, .. }
+            | ColumnType::Set { collation, .. } => Some(collation),
+            _ => None,
+        }
+    }
+}
+
 impl TableDef {
     /// The column of this name, whatever its case.
     pub fn column(&self, name: &str) -> Option<&Column> {

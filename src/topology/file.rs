@@ -12,9 +12,12 @@ use indexmap::IndexMap;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_yaml::Spanned;
 
-use super::{Endpoint, KeyRule, LogicalTable, Schema, ShardFunction, Split, Spread, Topology};
+use super::{
+    Assumption, Endpoint, KeyRule, LogicalTable, Schema, ShardFunction, Split, Spread, Topology,
+};
 use crate::error::Error;
 use crate::names::{ColumnName, InstanceName, NamePattern, SchemaName, TableName};
+use crate::schema::TableDef;
 use crate::schema::parse::parse_create_table;
 
 /// The version of the file format this tool reads and writes.
@@ -164,6 +167,8 @@ struct TableEntry {
     broadcast: Option<Spanned<bool>>,
     name: Option<Spanned<String>>,
     tables_per_schema: Option<Spanned<u32>>,
+    #[serde(default)]
+    assume: Vec<Spanned<String>>,
     ddl: Spanned<String>,
 }
 
@@ -659,7 +664,12 @@ impl Checker {
         let per_schema = self.tables_per_schema(name, table, schema_count);
         let pattern = self.table_pattern(name, at, table, per_schema);
         let spread = self.spread(name, at, table, def.as_ref(), names);
+        let assumptions = self.assumptions(name, &table.assume);
         let (def, per_schema, pattern, spread) = (def?, per_schema?, pattern?, spread?);
+        if let Some(key) = &table.shard_key {
+            self.unique_keys(name, key.at(), &def, &spread, &assumptions);
+            self.key_rules(name, key.at(), &def, &spread, &assumptions);
+        }
         let total = schema_count.checked_mul(per_schema)?;
         let mut physical = Vec::with_capacity(total as usize);
         for number in 0..total {
@@ -671,9 +681,128 @@ impl Checker {
             tables_per_schema: per_schema,
             physical,
             spread,
+            assumptions,
             ddl: table.ddl.value.clone(),
             def,
         })
+    }
+
+    fn assumptions(&mut self, name: &TableName, list: &[Spanned<String>]) -> Vec<Assumption> {
+        let mut found = Vec::new();
+        for entry in list {
+            match Assumption::ALL
+                .into_iter()
+                .find(|assumption| assumption.name() == entry.value)
+            {
+                Some(assumption) => found.push(assumption),
+                None => {
+                    let names = Assumption::ALL.map(Assumption::name);
+                    self.wrong(
+                        entry.at(),
+                        format!(
+                            "`{name}` cannot assume `{}`{}",
+                            entry.value,
+                            nearest(&entry.value, &names)
+                        ),
+                    );
+                }
+            }
+        }
+        found
+    }
+
+    /// A unique key without the shard key is unique within each shard only.
+    fn unique_keys(
+        &mut self,
+        name: &TableName,
+        at: At,
+        def: &TableDef,
+        spread: &Spread,
+        assumptions: &[Assumption],
+    ) {
+        let Some(split) = spread.split() else { return };
+        if def.primary_key.is_empty() {
+            self.wrong(
+                at,
+                format!(
+                    "`{name}` has no primary key; rows without one can be neither moved nor checked"
+                ),
+            );
+            return;
+        }
+        if assumptions.contains(&Assumption::GlobalKeys) {
+            return;
+        }
+        let columns = [Some(&split.schema), split.table.as_ref()];
+        for rule in columns.into_iter().flatten() {
+            for key in def.unique_keys() {
+                if key.iter().any(|part| rule.column.is(&part.column)) {
+                    continue;
+                }
+                let names: Vec<&str> = key.iter().map(|part| part.column.as_str()).collect();
+                self.wrong(
+                    at,
+                    format!(
+                        "the unique key ({}) of `{name}` lacks the shard key `{}`: no server can keep \
+                         it unique over all shards; add the shard key to it, or say `assume: \
+                         [global_keys]` where the application keeps it unique",
+                        names.join(", "),
+                        rule.column
+                    ),
+                );
+            }
+        }
+    }
+
+    /// NULL keys, and texts that the server takes for one and the router for two.
+    fn key_rules(
+        &mut self,
+        name: &TableName,
+        at: At,
+        def: &TableDef,
+        spread: &Spread,
+        assumptions: &[Assumption],
+    ) {
+        let Some(split) = spread.split() else { return };
+        for rule in [Some(&split.schema), split.table.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let Some(column) = def.column(rule.column.as_str()) else {
+                continue;
+            };
+            let function = rule.function.name();
+            if column.nullable && !rule.function.places_null() {
+                self.wrong(
+                    at,
+                    format!("shard key `{}` of `{name}` can be NULL, which has no place under {function}", rule.column),
+                );
+            }
+            let Some(collation) = column.kind.collation() else {
+                continue;
+            };
+            let exact = collation.name.as_deref().is_some_and(|name| {
+                name.ends_with("_bin") || name.ends_with("_cs") || name == "binary"
+            });
+            if rule.function.tells_case()
+                && !exact
+                && !assumptions.contains(&Assumption::OneSpelling)
+            {
+                let compares = match &collation.name {
+                    Some(name) => format!("collation {name}"),
+                    None => "the server's default collation".to_owned(),
+                };
+                self.wrong(
+                    at,
+                    format!(
+                        "`Alice` and `alice` are one value of `{}` to the server ({compares}) and two \
+                         places to {function}: give the column a _bin collation, or say `assume: \
+                         [one_spelling]` where the application always writes one of them",
+                        rule.column
+                    ),
+                );
+            }
+        }
     }
 
     fn tables_per_schema(
@@ -755,7 +884,7 @@ impl Checker {
         name: &TableName,
         at: At,
         table: &TableEntry,
-        def: Option<&crate::schema::TableDef>,
+        def: Option<&TableDef>,
         names: &[&str],
     ) -> Option<Spread> {
         if let Some(broadcast) = &table.broadcast
@@ -865,7 +994,7 @@ impl Checker {
         key: &Spanned<String>,
         function: Option<&Spanned<String>>,
         bounds: Option<&Spanned<Vec<i128>>>,
-        def: Option<&crate::schema::TableDef>,
+        def: Option<&TableDef>,
     ) -> Option<KeyRule> {
         let column = match def {
             Some(def) => match def.column(&key.value) {
@@ -1092,6 +1221,10 @@ fn render_table(out: &mut String, table: &LogicalTable) {
     let _ = writeln!(out, "    name: {}", scalar(&table.pattern.to_string()));
     if table.tables_per_schema > 1 {
         let _ = writeln!(out, "    tables_per_schema: {}", table.tables_per_schema);
+    }
+    if !table.assumptions.is_empty() {
+        let names: Vec<&str> = table.assumptions.iter().map(|a| a.name()).collect();
+        let _ = writeln!(out, "    assume: [{}]", names.join(", "));
     }
     // A block scalar cannot hold every text: leading spaces, carriage returns, control characters.
     let ddl = &table.ddl;

@@ -83,6 +83,8 @@ pub struct LogicalTable {
     pub physical: Vec<TableName>,
     /// How its rows are spread.
     pub spread: Spread,
+    /// What the file vouches for that no server can check.
+    pub assumptions: Vec<Assumption>,
     /// The statement as the file has it, for the logical name.
     pub ddl: String,
     /// The same, parsed.
@@ -151,7 +153,45 @@ pub enum ShardFunction {
     },
 }
 
+/// Something the topology vouches for that no server can check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assumption {
+    /// Primary and unique keys without the shard key are unique over all shards all the same: ids
+    /// come from a sequence service.
+    GlobalKeys,
+    /// A text that is a shard key is always written in one spelling, so that no two spellings that
+    /// the server takes for equal ever meet.
+    OneSpelling,
+}
+
+impl Assumption {
+    /// All of them.
+    pub const ALL: [Assumption; 2] = [Assumption::GlobalKeys, Assumption::OneSpelling];
+
+    /// The name in `topology.yaml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Assumption::GlobalKeys => "global_keys",
+            Assumption::OneSpelling => "one_spelling",
+        }
+    }
+}
+
 impl ShardFunction {
+    /// Whether NULL has a place.
+    pub fn places_null(&self) -> bool {
+        matches!(self, ShardFunction::DrdsHash | ShardFunction::DrdsUniHash)
+    }
+
+    /// Whether texts that differ in case only have different places.
+    pub fn tells_case(&self) -> bool {
+        matches!(
+            self,
+            ShardFunction::Crc32 | ShardFunction::DrdsHash | ShardFunction::DrdsUniHash
+        )
+    }
+
     /// The name in `topology.yaml`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -179,6 +219,45 @@ impl Topology {
     /// A shard's schema.
     pub fn schema(&self, shard: ShardId) -> &Schema {
         &self.schemas[shard.index()]
+    }
+
+    /// What a person should know of a topology that is sound all the same.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let counts: Vec<usize> = self
+            .instances
+            .keys()
+            .map(|instance| self.shards_on(instance).len())
+            .collect();
+        if let (Some(least), Some(most)) = (counts.iter().min(), counts.iter().max())
+            && most > least
+        {
+            let each: Vec<String> = self
+                .instances
+                .keys()
+                .zip(&counts)
+                .map(|(instance, count)| format!("{instance} {count}"))
+                .collect();
+            warnings.push(format!(
+                "the schemas are placed unevenly: {}",
+                each.join(", ")
+            ));
+        }
+        for table in self.tables.values() {
+            let counts_itself = table
+                .def
+                .columns
+                .iter()
+                .find(|column| column.auto_increment);
+            if let (Some(column), Some(_)) = (counts_itself, table.spread.split()) {
+                warnings.push(format!(
+                    "`{}` of `{}` is AUTO_INCREMENT: each physical table counts for itself, so ids \
+                     meet",
+                    column.name, table.name
+                ));
+            }
+        }
+        warnings
     }
 
     /// The shards placed on an instance, in order.

@@ -31,7 +31,7 @@ tables:
     index_of: member
     shard_key: email
     function: crc32
-    ddl: CREATE TABLE member_email (memberId bigint NOT NULL, email varchar(100) NOT NULL, PRIMARY KEY (email, memberId))
+    ddl: CREATE TABLE member_email (memberId bigint NOT NULL, email varchar(100) COLLATE utf8mb4_bin NOT NULL, PRIMARY KEY (email, memberId))
   orders:
     shard_key: buyer
     function: mod
@@ -225,6 +225,76 @@ fn tables_are_checked_with_their_place() {
         "name: region",
         &["37:3: `member` and `region` both have a physical table `region`"],
     );
+}
+
+#[test]
+fn traps_of_keys_are_refused_unless_they_are_vouched_for() {
+    let lacks = "15:16: the unique key (email) of `member` lacks the shard key `memberId`: no server can keep it unique over all shards; add the shard key to it, or say `assume: [global_keys]` where the application keeps it unique";
+    check(
+        "PRIMARY KEY (memberId)\n",
+        "PRIMARY KEY (memberId), UNIQUE (email)\n",
+        &[lacks],
+    );
+    check(
+        "memberId bigint NOT NULL,\n        email varchar(100),\n        PRIMARY KEY (memberId)",
+        "memberId bigint, email text",
+        &["15:16: `member` has no primary key; rows without one can be neither moved nor checked"],
+    );
+    check(
+        " COLLATE utf8mb4_bin NOT NULL",
+        " NOT NULL",
+        &[
+            "26:16: `Alice` and `alice` are one value of `email` to the server (the server's default collation) and two places to crc32: give the column a _bin collation, or say `assume: [one_spelling]` where the application always writes one of them",
+        ],
+    );
+    check(
+        "PRIMARY KEY (id, buyer)",
+        "PRIMARY KEY (id)",
+        &[
+            "30:16: the unique key (id) of `orders` lacks the shard key `buyer`: no server can keep it unique over all shards; add the shard key to it, or say `assume: [global_keys]` where the application keeps it unique",
+        ],
+    );
+    check(
+        "utf8mb4_bin NOT NULL, PRIMARY KEY (email, memberId)",
+        "utf8mb4_bin, PRIMARY KEY (memberId), KEY (email)",
+        &[
+            "26:16: the unique key (memberId) of `member_email` lacks the shard key `email`: no server can keep it unique over all shards; add the shard key to it, or say `assume: [global_keys]` where the application keeps it unique",
+            "26:16: shard key `email` of `member_email` can be NULL, which has no place under crc32",
+        ],
+    );
+    check(
+        "    function: mod\n",
+        "    function: mod\n    assume: [global_key]\n",
+        &["32:14: `orders` cannot assume `global_key`; did you mean `global_keys`?"],
+    );
+    let vouched = GOOD
+        .replace("PRIMARY KEY (id, buyer)", "PRIMARY KEY (id)")
+        .replace(
+            "    function: mod\n",
+            "    function: mod\n    assume: [global_keys]\n",
+        );
+    let topology = parse(&vouched).unwrap();
+    assert_eq!(parse(&render(&topology)).unwrap(), topology);
+}
+
+#[test]
+fn a_sound_topology_can_deserve_a_warning() {
+    let uneven = GOOD
+        .replace("rds-1: 0-1", "rds-1: 0-2")
+        .replace("rds-2: 2,3", "rds-2: 3");
+    assert_eq!(
+        parse(&uneven).unwrap().warnings(),
+        ["the schemas are placed unevenly: rds-1 3, rds-2 1"]
+    );
+    let counting = GOOD.replace(
+        "orders (id bigint NOT NULL",
+        "orders (id bigint NOT NULL AUTO_INCREMENT",
+    );
+    assert_eq!(
+        parse(&counting).unwrap().warnings(),
+        ["`id` of `orders` is AUTO_INCREMENT: each physical table counts for itself, so ids meet"]
+    );
+    assert_eq!(parse(GOOD).unwrap().warnings(), [""; 0]);
 }
 
 #[test]
