@@ -129,6 +129,8 @@ enum Function1 {
 struct Order {
     key: OrderKey,
     descending: bool,
+    /// The expression as it was written: the shards understand it as one server would.
+    text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -712,7 +714,11 @@ fn order(
                     }
                 }
             };
-            Ok(Order { key, descending })
+            Ok(Order {
+                key,
+                descending,
+                text: text.to_owned(),
+            })
         })
         .collect()
 }
@@ -824,14 +830,16 @@ impl Scatter {
                 )
             })?;
             let (text, kind) = comparable(expression, column, true)?;
-            list.push(text);
+            // Named apart, so that no name in ORDER BY can mean it.
+            list.push(format!("{text} AS _shardctl_key_{}", keys.len()));
             keys.push(Key {
                 cell: visible + keys.len(),
                 kind,
                 descending: entry.descending,
             });
             order.push(format!(
-                "{expression}{}",
+                "{}{}",
+                entry.text,
                 if entry.descending { " DESC" } else { "" }
             ));
         }
