@@ -530,6 +530,41 @@ on_each_engine! {
         assert_eq!(fleet.tables().await, moved());
     }
 
+    async fn a_run_that_slept_through_its_lease_can_do_no_harm(engine) {
+        let fleet = Fleet::filled(engine).await;
+        let before = fleet.rows().await;
+        let mut holder = conn(&fleet.sandbox, "rds-1").await;
+        holder.query_drop("START TRANSACTION").await.unwrap();
+        holder.query_drop("SELECT * FROM shop_02.member_02 LIMIT 1").await.unwrap();
+        let first = fleet.start(&ADD);
+        while fleet.jobs().first().is_none_or(|job| job["phase"] != "fence") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let pid = nix::unistd::Pid::from_raw(first.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+
+        let (id, _) = fleet.job();
+        let mut waited = 0;
+        loop {
+            let cancel = fleet.run(&["job", "cancel", &id, "--yes"]);
+            if cancel.status.success() {
+                break;
+            }
+            assert_eq!(cancel.status.code(), Some(4), "{}", shown(&cancel));
+            waited += 1;
+            assert!(waited < 60, "the lease does not expire");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(waited > 10, "a lease was taken from a living process");
+        holder.query_drop("COMMIT").await.unwrap();
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
+        let first = first.wait_with_output().unwrap();
+        assert_eq!(first.status.code(), Some(4), "{}", shown(&first));
+        assert_eq!(fleet.job(), (id, "cancelled".to_owned()));
+        same(&before, &fleet.rows().await, "after the sleeper woke");
+        assert_eq!(fleet.tables().await, unmoved());
+    }
+
     async fn a_killed_server_stops_the_run_and_it_is_resumed(engine) {
         let fleet = Fleet::filled(engine).await;
         let before = fleet.rows().await;
@@ -672,7 +707,7 @@ on_each_engine! {
              '2038-01-19 03:14:07.999', 0",
             "2, 'Ä', X'0001', 1.5, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
             "8, 'b\\'', X'', -99999999999999.99999, 0, 0, 0, -1, 0, 0, 0, 0, -0.0, 4.9406564584124654e-320, \
-             b'0', 0, '', '', '', '', '', X'', X'', X'', 99, '', '2024-02-31', '-00:00:00.5', '9999-12-31 23:59:59.999999', \
+             b'0', 0, '', '', '', '', '', X'', X'', X'', 3, '', '2024-02-31', '-00:00:00.5', '9999-12-31 23:59:59.999999', \
              '1970-01-01 00:00:01', 2155",
         ];
         for (row, own) in rows.iter().zip(values) {
@@ -683,7 +718,23 @@ on_each_engine! {
                 .await
                 .unwrap();
         }
-        // More than one row for the index 0 of an ENUM, and a wide row.
+        // The error value of an ENUM, index 0, is refused by any strict session. It lies in another
+        // schema, for the batch that holds it is written in another way.
+        let mut other = conn(&fleet.sandbox, "rds-2").await;
+        other
+            .query_drop("SET sql_mode=''")
+            .await
+            .unwrap();
+        other
+            .query_drop("INSERT INTO shop_05.everything_05 (id, k, kb, kd, en) VALUES (5, 'a', '', 0, 99), (11, 'b', '', 0, 'a b')")
+            .await
+            .unwrap();
+        if engine == Engine::Mysql {
+            // There is a fast way where the server allows it: into rds-3 by it, back without.
+            let mut target = conn(&fleet.sandbox, "rds-3").await;
+            target.query_drop("SET GLOBAL local_infile = 1").await.unwrap();
+            source.query_drop("SET GLOBAL local_infile = 0").await.unwrap();
+        }
         source
             .query_drop("UPDATE shop_02.everything_02 SET bl = REPEAT(X'5C00', 3000000) WHERE id = 8")
             .await
@@ -701,5 +752,7 @@ on_each_engine! {
             .unwrap();
         assert_eq!(exact[0], (Some(16_777_216.0), Some(7)));
         assert_eq!(exact[2].1, Some(-1));
+        fleet.ok(&DRAIN);
+        same(&before, &fleet.rows().await, "after the way back");
     }
 }

@@ -12,7 +12,7 @@ use crate::topology::file::{parse, render};
 use crate::topology::{Endpoint, Topology};
 
 /// Seconds that a lease lasts unless it is renewed.
-pub const LEASE_S: u32 = 30;
+pub const LEASE_S: u32 = 20;
 
 /// A version of the shard map.
 #[derive(Debug, Clone, PartialEq, Eq)]

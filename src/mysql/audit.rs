@@ -15,8 +15,10 @@ use crate::topology::PhysicalTable;
 /// A shard key column with its type.
 pub type KeyColumn = (ColumnName, KeyType);
 
-/// Reads the shard key and the primary key of every row, as a stream. `row` gets the shard key's
-/// values and a way to name the row by its primary key.
+/// Hears of each row: the shard key's values, and a way to name the row by its primary key.
+pub type EachRow<'a> = dyn FnMut(&[KeyValue], &dyn Fn() -> Key) + Send + 'a;
+
+/// Reads the shard key and the primary key of every row, as a stream.
 ///
 /// # Errors
 /// The server cannot be asked, or sends a key that is none of its type.
@@ -25,7 +27,7 @@ pub async fn each_key(
     table: &PhysicalTable,
     shape: &Shape,
     columns: &[KeyColumn],
-    row: &mut (dyn FnMut(&[KeyValue], &dyn Fn() -> Key) + Send),
+    row: &mut EachRow<'_>,
 ) -> Result<u64> {
     let failed = |cause| server.explain(&format!("could not read the keys of {table}"), &cause);
     let mut conn = server.conn().await?;

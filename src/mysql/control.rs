@@ -317,12 +317,14 @@ pub async fn save_job(
     Ok(true)
 }
 
+type JobColumns = (String, String, String, bool, String, String);
+
 /// Every job, the newest first.
 ///
 /// # Errors
 /// The server cannot be asked.
 pub async fn jobs(server: &Server, conn: &mut Conn) -> Result<Vec<JobRow>> {
-    let rows: std::result::Result<Vec<(String, String, String, bool, String, String)>, _> = conn
+    let rows: std::result::Result<Vec<JobColumns>, _> = conn
         .query(format!(
             "SELECT id, kind, phase, is_open, record, CAST(updated AS CHAR) \
              FROM {SCHEMA}.job ORDER BY created DESC, id"

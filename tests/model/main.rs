@@ -2,6 +2,8 @@
 //! and a copy that may be wrong, searched exhaustively. Each protocol rule is then broken in turn,
 //! and the model must find it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use shardctl::names::{InstanceName, ShardId};
 use shardctl::rebalance::moves::Move;
 use shardctl::rebalance::protocol::{
