@@ -18,7 +18,7 @@
 //! | [`report`] | report structs to table, JSON, progress bars | decisions only |
 //! | [`mysql`] | the only importer of `mysql_async`: connect, inspect, read, write, fence | `names`, `schema`, `rows` |
 //! | [`sandbox`] | real local servers from the installed binaries | `names`, `topology` |
-//! | [`journal`] | a job's record on the control instance: load, save, lease | `rebalance`, `mysql` |
+//! | [`journal`] | a job's record on the control instance: load, save, lease; the shard map | `topology`, `rebalance`, `mysql` |
 //! | [`run`] | loops joining decisions to servers | all of the above |
 //! | [`cli`] | one file per subcommand | anything |
 //!

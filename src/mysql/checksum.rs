@@ -14,7 +14,7 @@ use super::copy::{Key, behind, key_columns, key_literal, up_to};
 use super::moving::{ColumnShape, Shape};
 use super::server::Server;
 use crate::error::Result;
-use crate::names::{SchemaName, TableName};
+use crate::names::{SchemaName, TableName, quote_text};
 
 /// Rows of one range: a statement of a tenth of a second or so.
 const RANGE_ROWS: usize = 50_000;
@@ -162,9 +162,29 @@ pub fn shown(shape: &Shape, key: &Key) -> String {
         .key
         .iter()
         .zip(key)
-        .map(|(index, literal)| format!("{} = {literal}", shape.columns[*index].name))
+        .map(|(index, literal)| {
+            let column = &shape.columns[*index];
+            let text = readable(column, literal).unwrap_or_else(|| literal.clone());
+            format!("{} = {text}", column.name)
+        })
         .collect();
     parts.join(", ")
+}
+
+/// A text's literal as people write it. Bytes that are no plain UTF-8 stay hexadecimal, for a
+/// binary key printed raw helps nobody.
+fn readable(column: &ColumnShape, literal: &str) -> Option<String> {
+    column.collation.as_ref()?;
+    let (_, rest) = literal.split_once("X'")?;
+    let (digits, _) = rest.split_once('\'')?;
+    let bytes: Option<Vec<u8>> = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    let text = String::from_utf8(bytes?).ok()?;
+    let plain = text.chars().all(|c| !c.is_control());
+    plain.then(|| quote_text(&text))
 }
 
 fn condition(shape: &Shape, after: Option<&Key>, until: Option<&Key>) -> String {
@@ -275,4 +295,53 @@ fn key_of(shape: &Shape, values: Vec<Value>) -> Key {
         .zip(values)
         .map(|(index, value)| key_literal(&shape.columns[*index], &value))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, kind: &str, length_max: Option<u64>, nullable: bool) -> ColumnShape {
+        ColumnShape {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            nullable,
+            collation: (kind == "varchar")
+                .then(|| ("utf8mb4".to_owned(), "utf8mb4_bin".to_owned())),
+            length_max,
+        }
+    }
+
+    fn shape() -> Shape {
+        Shape {
+            columns: vec![
+                column("id", "bigint", None, false),
+                column("name", "varchar", Some(40), false),
+                column("note", "varchar", Some(300), true),
+                column("rate", "float", None, true),
+            ],
+            key: vec![0, 1],
+        }
+    }
+
+    #[test]
+    fn a_rows_hash_tells_null_from_empty_and_keeps_every_bit() {
+        insta::assert_snapshot!(row_hash(&shape()), @"CAST(CONV(LEFT(SHA2(CONCAT_WS('#', `id`, HEX(`name`), SHA2(`note`, 256), `rate` * 1e0, CONCAT(ISNULL(`note`), ISNULL(`rate`))), 256), 16), 16, 10) AS UNSIGNED)");
+    }
+
+    #[test]
+    fn a_row_is_named_as_people_write_it() {
+        let key = |literal: &str| vec!["5".to_owned(), literal.to_owned()];
+        assert_eq!(
+            shown(
+                &shape(),
+                &key("_utf8mb4 X'6974277320E4B8AD' COLLATE utf8mb4_bin")
+            ),
+            "id = 5, name = 'it''s 中'"
+        );
+        assert_eq!(
+            shown(&shape(), &key("_utf8mb4 X'FF00' COLLATE utf8mb4_bin")),
+            "id = 5, name = _utf8mb4 X'FF00' COLLATE utf8mb4_bin"
+        );
+    }
 }

@@ -31,6 +31,11 @@ const PARAMETERS_MAX: usize = 65_535;
 /// Rows of one INSERT where neither faster way is there.
 const INSERT_ROWS_MAX: usize = 1_000;
 
+/// `ER_LOCK_DEADLOCK`.
+const DEADLOCK: u16 = 1213;
+/// Attempts to claim a table's progress.
+const CLAIM_ATTEMPTS: u32 = 5;
+
 /// `WARN_DATA_TRUNCATED`: what a strict session says to the error value of an ENUM (index 0).
 const DATA_TRUNCATED: u16 = 1265;
 
@@ -306,17 +311,22 @@ async fn claim_progress(
     copy: &TableCopy,
 ) -> Result<(Option<Key>, bool)> {
     let failed = |cause| target.explain("could not read the copy's progress", &cause);
-    writer
-        .exec_drop(
-            format!(
-                "INSERT INTO {SCHEMA}.copy_progress (hidden, job, epoch, copied, done) \
-                 VALUES (?, ?, ?, 0, 0) \
-                 ON DUPLICATE KEY UPDATE epoch = GREATEST(epoch, VALUES(epoch))"
-            ),
-            (copy.hidden.as_str(), &copy.job, copy.epoch),
-        )
-        .await
-        .map_err(failed)?;
+    let sql = format!(
+        "INSERT INTO {SCHEMA}.copy_progress (hidden, job, epoch, copied, done) \
+         VALUES (?, ?, ?, 0, 0) \
+         ON DUPLICATE KEY UPDATE epoch = GREATEST(epoch, VALUES(epoch))"
+    );
+    for attempt in 1.. {
+        let claimed = writer
+            .exec_drop(&sql, (copy.hidden.as_str(), &copy.job, copy.epoch))
+            .await;
+        match claimed {
+            Ok(()) => break,
+            // The workers insert side by side, and neighbouring gaps can deadlock.
+            Err(cause) if server_code(&cause) == Some(DEADLOCK) && attempt < CLAIM_ATTEMPTS => {}
+            Err(cause) => return Err(failed(cause)),
+        }
+    }
     let row: Option<(u64, Option<String>, bool)> = writer
         .exec_first(
             format!("SELECT epoch, last_key, done FROM {SCHEMA}.copy_progress WHERE hidden = ?"),

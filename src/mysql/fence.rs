@@ -19,7 +19,7 @@ use crate::names::{SchemaName, TableName, quote};
 /// on the table queue behind it, so it is short; the pauses between let them pass.
 const FENCE_WAIT_S: u32 = 2;
 /// Attempts to rename before giving up.
-const FENCE_ATTEMPTS: u32 = 15;
+const FENCE_ATTEMPTS: u32 = 8;
 /// Between two attempts.
 const FENCE_PAUSE: Duration = Duration::from_millis(700);
 
