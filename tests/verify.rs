@@ -46,6 +46,12 @@ tables:
         id BIGINT NOT NULL,
         PRIMARY KEY (account, id)
       ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
+  visit:
+    shard_key: member
+    function: mod
+    assume: [global_keys]
+    name: visit_{:02}
+    ddl: CREATE TABLE visit (id BIGINT NOT NULL PRIMARY KEY, member BIGINT NOT NULL) ENGINE=InnoDB
   region:
     broadcast: true
     name: region
@@ -72,6 +78,16 @@ impl Fleet {
                 .sql(
                     shard,
                     &format!("INSERT INTO shop_{shard:02}.region VALUES (1, 'north'), (2, NULL)"),
+                )
+                .await;
+        }
+        for shard in 0..4u32 {
+            fleet
+                .sql(
+                    shard,
+                    &format!(
+                        "INSERT INTO shop_{shard:02}.visit_{shard:02} VALUES ({shard}, {shard})"
+                    ),
                 )
                 .await;
         }
@@ -159,6 +175,14 @@ on_each_engine! {
                 "INSERT INTO shop_03.member_06 VALUES (10, NULL)",
                 "DELETE FROM shop_03.member_06 WHERE id = 10",
                 "rds-2/shop_03.member_06: the row id = 10 belongs into rds-1/shop_01.member_02",
+            ),
+            // Both are in their places: nothing but the comparison over all shards can tell.
+            (
+                3,
+                "INSERT INTO shop_03.visit_03 VALUES (0, 7)",
+                "DELETE FROM shop_03.visit_03 WHERE id = 0",
+                "the primary key id = 0 is in more than one place: \
+                 rds-1/shop_00.visit_00, rds-2/shop_03.visit_03",
             ),
             (
                 2,
