@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 use std::str::FromStr;
 
-use bigdecimal::{BigDecimal, RoundingMode};
+use bigdecimal::{BigDecimal, RoundingMode, Zero};
 
 use crate::rows::cell::{Cell, Kind, NotANumber, Row, Sortable};
 
@@ -313,7 +313,7 @@ impl State {
                 None => None,
             },
             (State::Average(Some(sum), count), Aggregate::Average { scale, .. }) => {
-                if *count == BigDecimal::from(0) {
+                if count.is_zero() {
                     return None;
                 }
                 text(average(sum, count, *scale))

@@ -505,11 +505,13 @@ fn skip_to(
             // A name behind a point is a name, whatever it says.
             other
                 if depth == 0
-                    && !matches!(at.checked_sub(1).map(|i| &tokens[i].0), Some(Token::Period)) =>
+                    && !matches!(
+                        at.checked_sub(1).map(|before| &tokens[before].0),
+                        Some(Token::Period)
+                    )
+                    && keyword(other).is_some_and(|word| ends.contains(&word)) =>
             {
-                if keyword(other).is_some_and(|word| ends.contains(&word)) {
-                    return at;
-                }
+                return at;
             }
             _ => {}
         }
