@@ -4,7 +4,7 @@
 CARGO_TARGET_DIR ?= target
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint setup build-tools mariadb mysql
+.PHONY: help demo test bench lint setup build-tools mariadb mysql
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ demo: build-tools mariadb ## Plan, create, fill, query and rebalance on real ser
 
 test: setup lint ## Run all checks and tests on MariaDB and MySQL
 	cargo test --locked
+
+bench: setup ## Measure side by side with what a user would otherwise take
+	cargo bench --locked
 
 lint: build-tools ## Check formatting, lints and documentation
 	cargo fmt --check
