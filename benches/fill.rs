@@ -79,7 +79,7 @@ async fn measure(engine: Engine, installation: &str, members: u64) {
             generated,
             FillOptions {
                 writers: CONNECTIONS,
-                generators: 2,
+                generators: 1,
             },
             &|_| {},
         )

@@ -54,9 +54,9 @@ pub async fn run(cx: &mut Context, args: FillArgs) -> Result<Outcome> {
     };
     let options = FillOptions {
         writers,
-        generators: std::thread::available_parallelism()
-            .map_or(2, usize::from)
-            .min(4),
+        // One thread makes rows several times as fast as two servers take them, and each further
+        // one would hold a batch for every physical table.
+        generators: 1,
     };
     let start = Instant::now();
     let filled = fill(&topology, &servers, members, options, &|rows| bar.inc(rows)).await?;

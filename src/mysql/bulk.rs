@@ -73,7 +73,7 @@ pub async fn write_rows(
     way: BulkWay,
     table: &PhysicalTable,
     columns: &[BulkColumn],
-    rows: &[Vec<Value>],
+    rows: Vec<Vec<Value>>,
 ) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
@@ -86,7 +86,7 @@ pub async fn write_rows(
         .map_err(|cause| failed(&cause))?;
     let sent = match way {
         BulkWay::BulkProtocol => bulk(conn, table, columns, rows).await,
-        BulkWay::LoadData => load(conn, table, columns, rows).await,
+        BulkWay::LoadData => load(conn, table, columns, &rows).await,
         BulkWay::Inserts => insert(conn, table, columns, rows).await,
     };
     let outcome = match sent {
@@ -134,7 +134,7 @@ async fn bulk(
     conn: &mut Conn,
     table: &PhysicalTable,
     columns: &[BulkColumn],
-    rows: &[Vec<Value>],
+    rows: Vec<Vec<Value>>,
 ) -> Sent {
     let marks = vec!["?"; columns.len()].join(", ");
     conn.exec_batch(
@@ -143,7 +143,7 @@ async fn bulk(
             table.quoted(),
             column_list(columns)
         ),
-        rows.iter().map(|row| params(row)),
+        rows.into_iter().map(params),
     )
     .await?;
     // A refused row fails the whole statement here, so there is nothing more to compare.
@@ -154,13 +154,16 @@ async fn insert(
     conn: &mut Conn,
     table: &PhysicalTable,
     columns: &[BulkColumn],
-    rows: &[Vec<Value>],
+    rows: Vec<Vec<Value>>,
 ) -> Sent {
     let rows_max = INSERT_ROWS_MAX.min(65_535 / columns.len().max(1)).max(1);
     let one = format!("({})", vec!["?"; columns.len()].join(", "));
-    for batch in rows.chunks(rows_max) {
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let batch: Vec<Vec<Value>> = rows.by_ref().take(rows_max).collect();
         let marks = vec![one.as_str(); batch.len()].join(", ");
-        let values: Vec<mysql_async::Value> = batch.iter().flatten().map(driver_value).collect();
+        let values: Vec<mysql_async::Value> =
+            batch.into_iter().flatten().map(driver_value).collect();
         conn.exec_drop(
             format!(
                 "INSERT INTO {} ({}) VALUES {marks}",
@@ -274,18 +277,18 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-fn params(row: &[Value]) -> mysql_async::Params {
-    mysql_async::Params::Positional(row.iter().map(driver_value).collect())
+fn params(row: Vec<Value>) -> mysql_async::Params {
+    mysql_async::Params::Positional(row.into_iter().map(driver_value).collect())
 }
 
-fn driver_value(value: &Value) -> mysql_async::Value {
+fn driver_value(value: Value) -> mysql_async::Value {
     match value {
         Value::Null => mysql_async::Value::NULL,
-        Value::Int(number) => mysql_async::Value::Int(*number),
-        Value::UInt(number) => mysql_async::Value::UInt(*number),
-        Value::Double(number) => mysql_async::Value::Double(*number),
-        Value::Text(text) => mysql_async::Value::Bytes(text.clone().into_bytes()),
-        Value::Bytes(bytes) => mysql_async::Value::Bytes(bytes.clone()),
+        Value::Int(number) => mysql_async::Value::Int(number),
+        Value::UInt(number) => mysql_async::Value::UInt(number),
+        Value::Double(number) => mysql_async::Value::Double(number),
+        Value::Text(text) => mysql_async::Value::Bytes(text.into_bytes()),
+        Value::Bytes(bytes) => mysql_async::Value::Bytes(bytes),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::topology::{PhysicalTable, Topology};
 
 /// Rows of a batch. Large enough that the servers' cost of a statement does not count, small
 /// enough that a batch for each of some hundred physical tables fits in memory.
-const BATCH_ROWS: usize = 2_000;
+const BATCH_ROWS: usize = 4_000;
 
 /// Batches that may wait for each instance.
 const WAITING_BATCHES: usize = 4;
@@ -329,8 +329,8 @@ async fn write(
         };
         let target = &targets[table];
         let physical = &target.physical[place as usize];
-        bulk::write_rows(server, &mut conn, way, physical, &target.columns, &rows).await?;
         let sent = rows.len() as u64;
+        bulk::write_rows(server, &mut conn, way, physical, &target.columns, rows).await?;
         *written
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
