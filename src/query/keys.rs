@@ -5,7 +5,8 @@
 //!
 //! - A text key under a collation that takes different texts for equal (case, accents, or trailing
 //!   spaces under PAD SPACE) may have equal rows on other shards. `LIKE` without wildcards compares
-//!   character by character, so under a `_bin` collation it narrows where `=` does not.
+//!   character by character, so under a `_bin` collation it narrows where `=` does not. Where the
+//!   topology vouches for keys without trailing spaces, `=` narrows there as well.
 //! - A literal of another type than the key is compared after a conversion. It narrows only where
 //!   the conversion keeps it the same value: `'17'` and `17.0` against an integer.
 
@@ -50,6 +51,8 @@ pub struct Scope<'a> {
     pub router: &'a Router,
     /// The name that qualifies its columns: the alias, or the table's own.
     pub qualifier: &'a str,
+    /// Whether no key ends in a space.
+    pub no_trailing_spaces: bool,
 }
 
 impl Scope<'_> {
@@ -120,7 +123,7 @@ impl Scope<'_> {
             return Tables::All;
         };
         literal(value)
-            .and_then(|literal| equal_key(kind, &literal))
+            .and_then(|literal| equal_key(kind, &literal, self.no_trailing_spaces))
             .map_or(Tables::All, |key| self.with(column, &key))
     }
 
@@ -210,7 +213,7 @@ fn literal(expr: &Expr) -> Option<Literal> {
 }
 
 /// The one key that equals the literal by the server's comparison, if there is only one.
-fn equal_key(kind: &KeyType, literal: &Literal) -> Option<KeyValue> {
+fn equal_key(kind: &KeyType, literal: &Literal, no_trailing_spaces: bool) -> Option<KeyValue> {
     match (kind, literal) {
         (KeyType::Integer { .. }, Literal::Number(text)) => integer(text, kind),
         // The server compares an integer with a text as floating point numbers; up to fifteen
@@ -230,6 +233,16 @@ fn equal_key(kind: &KeyType, literal: &Literal) -> Option<KeyValue> {
             },
             Literal::Text(text),
         ) if is_exact(collation) => Some(KeyValue::Text(text.clone())),
+        // The server ignores spaces at the end of the literal too.
+        (
+            KeyType::Text {
+                collation: Some(collation),
+                ..
+            },
+            Literal::Text(text),
+        ) if no_trailing_spaces && collation.ends_with("_bin") => {
+            Some(KeyValue::Text(text.trim_end_matches(' ').to_owned()))
+        }
         // Bytes equal bytes; the column's padding is part of its value on one server only.
         (KeyType::Binary { padded_to: None }, Literal::Text(text)) => {
             Some(KeyValue::Binary(text.as_bytes().to_vec()))
@@ -251,4 +264,151 @@ fn integer(text: &str, kind: &KeyType) -> Option<KeyValue> {
         None => text,
     };
     kind.parse(whole).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::plan::plan;
+    use crate::topology::file::parse;
+
+    const TOPOLOGY: &str = "\
+version: 1
+cluster: c
+instances: {a: {host: x}}
+schemas: {name: 's_{}', count: 16, on: {a: 0-15}}
+tables:
+  t:
+    shard_key: id
+    function: drds_hash
+    ddl: CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, name varchar(9))
+  pads:
+    shard_key: k
+    function: drds_hash
+    ddl: CREATE TABLE pads (k varchar(9) COLLATE utf8mb4_bin NOT NULL PRIMARY KEY)
+  vouched:
+    shard_key: k
+    function: drds_hash
+    assume: [no_trailing_spaces]
+    ddl: CREATE TABLE vouched (k varchar(9) COLLATE utf8mb4_bin NOT NULL PRIMARY KEY)
+  exact:
+    shard_key: k
+    function: drds_hash
+    ddl: CREATE TABLE exact (k varchar(9) COLLATE utf8mb4_0900_bin NOT NULL PRIMARY KEY)
+  loose:
+    shard_key: k
+    function: drds_hash
+    assume: [one_spelling]
+    ddl: CREATE TABLE loose (k varchar(9) COLLATE utf8mb4_general_ci NOT NULL PRIMARY KEY)
+  two:
+    shard_key: a
+    function: mod
+    table_key: b
+    table_function: mod
+    tables_per_schema: 4
+    ddl: CREATE TABLE two (a int NOT NULL, b int NOT NULL, PRIMARY KEY (a, b))
+  parts:
+    shard_key: id
+    function: range
+    bounds: [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140]
+    ddl: CREATE TABLE parts (id int NOT NULL PRIMARY KEY)
+";
+
+    /// The numbers of the tables that are asked.
+    fn asked(sql: &str) -> Vec<u32> {
+        let plan =
+            plan(sql, &parse(TOPOLOGY).unwrap()).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        plan.places.iter().map(|place| place.table).collect()
+    }
+
+    fn all(sql: &str) {
+        assert_eq!(asked(sql).len(), 16, "{sql}");
+    }
+
+    #[test]
+    fn integers_narrow_by_the_servers_comparison() {
+        for (condition, tables) in [
+            ("id = 17", &[1][..]),
+            ("17 = id", &[1]),
+            ("(id) = (17)", &[1]),
+            ("id = -17", &[1]),
+            ("id = 17.00", &[1]),
+            ("id = '17'", &[1]),
+            ("id <=> 17", &[1]),
+            ("id IN (17, 18, 33)", &[1, 2]),
+            ("id = 17 OR id = 18", &[1, 2]),
+            ("id = 17 || t.id = 18", &[1, 2]),
+            ("id = 17 AND name = 'x'", &[1]),
+            ("id = 17 AND (id = 18 OR id = 33)", &[1]),
+            // No row can meet it, and any table says so.
+            ("id = 17 AND id = 18", &[0]),
+        ] {
+            assert_eq!(
+                asked(&format!("SELECT * FROM t WHERE {condition}")),
+                tables,
+                "{condition}"
+            );
+        }
+    }
+
+    #[test]
+    fn in_doubt_all_tables_are_asked() {
+        for condition in [
+            "1",
+            "id > 17",
+            "id <> 17",
+            "NOT id = 17",
+            "id NOT IN (17)",
+            "id = 17 OR name = 'x'",
+            "id = 17 XOR name = 'x'",
+            "id = 17.5",
+            "id = '17x'",
+            "id = 1e1",
+            "id = NULL",
+            "id + 0 = 17",
+            "id = 17 IS NULL",
+            "id = 99999999999999999999",
+            "x.id = 17",
+            "id LIKE '17'",
+            "BINARY id = 17",
+            "id = 17 + 0",
+        ] {
+            all(&format!("SELECT name FROM t WHERE {condition}"));
+        }
+    }
+
+    #[test]
+    fn texts_narrow_only_where_equal_texts_are_the_same() {
+        all("SELECT k FROM pads WHERE k = 'alice'");
+        all("SELECT k FROM loose WHERE k = 'alice'");
+        all("SELECT k FROM loose WHERE k LIKE 'alice'");
+        all("SELECT k FROM pads WHERE k LIKE 'al%'");
+        all("SELECT k FROM pads WHERE k LIKE 'al_ce'");
+        all("SELECT k FROM exact WHERE k = 17");
+        all("SELECT k FROM exact WHERE k = 'it\\'s'");
+        let place = asked("SELECT k FROM exact WHERE k = 'alice'");
+        assert_eq!(place.len(), 1);
+        for sql in [
+            "SELECT k FROM pads WHERE k LIKE 'alice'",
+            "SELECT k FROM vouched WHERE k = 'alice'",
+            "SELECT k FROM vouched WHERE k = 'alice  '",
+            "SELECT k FROM vouched WHERE k IN ('alice')",
+        ] {
+            assert_eq!(asked(sql), place, "{sql}");
+        }
+    }
+
+    #[test]
+    fn two_keys_and_ranges_narrow_each_in_its_way() {
+        assert_eq!(asked("SELECT * FROM two WHERE a = 3 AND b = 2"), [14]);
+        assert_eq!(asked("SELECT * FROM two WHERE a = 3"), [12, 13, 14, 15]);
+        assert_eq!(asked("SELECT a FROM two WHERE b = 2").len(), 16);
+        assert_eq!(
+            asked("SELECT * FROM parts WHERE id BETWEEN 15 AND 25"),
+            [2, 3]
+        );
+        assert_eq!(asked("SELECT * FROM parts WHERE id < 5 AND id > 3"), [1]);
+        assert_eq!(asked("SELECT * FROM parts WHERE id >= 140"), [15]);
+        assert_eq!(asked("SELECT * FROM parts WHERE 135 < id"), [14, 15]);
+        all("SELECT id FROM parts WHERE id > 'a'");
+    }
 }

@@ -21,7 +21,7 @@ use crate::names::quote;
 use crate::routing::Router;
 use crate::rows::cell::{Column, Kind};
 use crate::rows::key::KeyType;
-use crate::topology::{LogicalTable, PhysicalTable, Place, Spread, Topology};
+use crate::topology::{Assumption, LogicalTable, PhysicalTable, Place, Spread, Topology};
 
 /// A statement with a hole for the physical table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +192,7 @@ pub fn plan(sql: &str, topology: &Topology) -> Result<Plan, Refusal> {
     let scope = Scope {
         router: &router,
         qualifier,
+        no_trailing_spaces: table.assumptions.contains(&Assumption::NoTrailingSpaces),
     };
     let narrowed = parsed
         .select
@@ -255,8 +256,7 @@ fn why_all(parsed: &Parsed, router: &Router) -> String {
         (false, _) => format!("no condition on the shard key `{column}`"),
         (true, KeyType::Text { collation, .. }) => format!(
             "`{column}` compares by {}, which takes different texts for equal (letters' case or \
-             trailing spaces), and those can be on other shards; under a _bin collation LIKE \
-             without wildcards names one text",
+             trailing spaces), and those can be on other shards",
             collation.as_deref().unwrap_or("the default collation")
         ),
         (true, _) => format!("the conditions on the shard key `{column}` do not name its values"),

@@ -16,7 +16,8 @@ use crate::mysql::{Server, Servers};
 use crate::names::TableName;
 use crate::report::verify::{TableVerdict, VerifyReport};
 use crate::routing::Router;
-use crate::topology::{LogicalTable, PhysicalTable, Place, Spread, Topology};
+use crate::rows::key::KeyValue;
+use crate::topology::{Assumption, LogicalTable, PhysicalTable, Place, Spread, Topology};
 
 /// Faults named for each table; the rest is counted.
 const NAMED_MAX: usize = 20;
@@ -142,6 +143,7 @@ impl Audit<'_> {
             let mut parts = table.def.primary_key.iter();
             parts.any(|part| name.is(&part.column))
         });
+        let no_spaces = table.assumptions.contains(&Assumption::NoTrailingSpaces);
         let faults = Mutex::new(Faults::default());
         let seen: Mutex<HashMap<u64, Place>> = Mutex::default();
         let twins: Mutex<BTreeSet<u64>> = Mutex::default();
@@ -166,6 +168,17 @@ impl Audit<'_> {
                             }
                         };
                         lock(faults).add(fault);
+                    }
+                    let ends_in_space =
+                        |key: &KeyValue| matches!(key, KeyValue::Text(text) if text.ends_with(' '));
+                    if no_spaces && key.iter().any(ends_in_space) {
+                        lock(faults).add(|| {
+                            format!(
+                                "{physical}: the key of the row {} ends in a space, and the \
+                                 topology vouches that none does",
+                                shown(&shape, &name())
+                            )
+                        });
                     }
                     if !placement_proves {
                         let hash = key_hash(&name());

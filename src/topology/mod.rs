@@ -163,17 +163,25 @@ pub enum Assumption {
     /// A text that is a shard key is always written in one spelling, so that no two spellings that
     /// the server takes for equal ever meet.
     OneSpelling,
+    /// A text that is a shard key never ends in a space, so that under a `_bin` collation two
+    /// texts are equal only where they are the same. `verify` checks it.
+    NoTrailingSpaces,
 }
 
 impl Assumption {
     /// All of them.
-    pub const ALL: [Assumption; 2] = [Assumption::GlobalKeys, Assumption::OneSpelling];
+    pub const ALL: [Assumption; 3] = [
+        Assumption::GlobalKeys,
+        Assumption::OneSpelling,
+        Assumption::NoTrailingSpaces,
+    ];
 
     /// The name in `topology.yaml`.
     pub fn name(self) -> &'static str {
         match self {
             Assumption::GlobalKeys => "global_keys",
             Assumption::OneSpelling => "one_spelling",
+            Assumption::NoTrailingSpaces => "no_trailing_spaces",
         }
     }
 }
