@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::tokens::literal;
 use super::{Collation, Column, ColumnType, Index, IndexKind, KeyPart, TableDef};
 
 /// One way in which a table is not as wanted. Displays as a phrase: `lacks index ...`.
@@ -84,7 +85,7 @@ impl fmt::Display for Difference {
 pub fn differences(wanted: &TableDef, found: &TableDef) -> Vec<Difference> {
     let mut out = Vec::new();
     columns(wanted, found, &mut out);
-    if key_text(&wanted.primary_key) != key_text(&found.primary_key) {
+    if key(wanted, &wanted.primary_key) != key(found, &found.primary_key) {
         out.push(Difference::PrimaryKey {
             found: key_text(&found.primary_key),
             wanted: key_text(&wanted.primary_key),
@@ -153,9 +154,8 @@ fn aspects(
     aspect(wanted.nullable == found.nullable, &|column| {
         if column.nullable { "null" } else { "not null" }.to_owned()
     });
-    let default = |column: &Column| column.default.as_deref().map(unparenthesised);
     aspect(
-        default(wanted) == default(found),
+        default_value(wanted) == default_value(found),
         &|column| match &column.default {
             Some(default) => format!("default {default}"),
             None => "no default".to_owned(),
@@ -176,7 +176,14 @@ fn aspects(
         }
         .to_owned()
     });
-    aspect(same_generated(wanted, found), &|column| {
+    aspect(
+        wanted.attributes == found.attributes,
+        &|column| match column.attributes.as_slice() {
+            [] => "no further attribute".to_owned(),
+            attributes => attributes.join(" "),
+        },
+    );
+    aspect(wanted.generated == found.generated, &|column| {
         generated_text(column).unwrap_or_else(|| "not generated".to_owned())
     });
     aspect(
@@ -189,31 +196,91 @@ fn aspects(
     out
 }
 
-/// MySQL prints an expression default in parentheses of its own, and charset introducers inside
-/// an expression; neither changes its meaning.
-fn unparenthesised(text: &str) -> String {
-    let mut text = text.trim();
-    while let Some(inner) = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')) {
-        text = inner;
-    }
-    text.chars()
-        .filter(|c| !c.is_whitespace() && *c != '`')
-        .collect::<String>()
-        .replace("_utf8mb4'", "'")
-        .replace("_latin1'", "'")
+/// The value of a column's default, as far as servers that print it differently agree: MySQL
+/// prints numbers in quotes, both print them with all digits of the column's scale, times with
+/// all digits of their fraction, and bytes padded.
+fn default_value(column: &Column) -> Option<String> {
+    let text = column.default.as_deref()?;
+    let quoted = text
+        .strip_prefix('\'')
+        .and_then(|text| text.strip_suffix('\''))
+        // One literal, and not an operator between two.
+        .filter(|inside| !inside.replace("''", "").contains('\''));
+    let value = quoted.unwrap_or(text);
+    let plain = match &column.kind {
+        ColumnType::Integer { .. }
+        | ColumnType::Decimal { .. }
+        | ColumnType::Float { .. }
+        | ColumnType::Double { .. }
+        | ColumnType::Bit { .. }
+        | ColumnType::Year => number(value),
+        ColumnType::Date
+        | ColumnType::Time { .. }
+        | ColumnType::Datetime { .. }
+        | ColumnType::Timestamp { .. } => Some(moment(value)),
+        ColumnType::Binary { .. } if quoted.is_some() => {
+            Some(value.trim_end_matches('\0').to_owned())
+        }
+        // `DEFAULT 5` of a text column is printed as '5'.
+        _ => quoted.map(str::to_owned).or_else(|| number(value)),
+    };
+    Some(plain.unwrap_or_else(|| text.to_owned()))
 }
 
-fn same_generated(wanted: &Column, found: &Column) -> bool {
-    match (&wanted.generated, &found.generated) {
-        (None, None) => true,
-        (Some(a), Some(b)) => {
-            // The servers rewrite expressions: parentheses, spaces, quotes. What is left after
-            // those must agree.
-            let bare = |text: &str| unparenthesised(text).replace(['(', ')'], "");
-            a.stored == b.stored && bare(&a.expression) == bare(&b.expression)
+/// A date or time in one spelling: without zeros behind the second and without a midnight.
+fn moment(text: &str) -> String {
+    let typed = ["date '", "time '", "timestamp '"]
+        .into_iter()
+        .find_map(|prefix| text.strip_prefix(prefix)?.strip_suffix('\''));
+    let text = typed.unwrap_or(text);
+    let text = match text.rsplit_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|byte| byte.is_ascii_digit()) => {
+            match fraction.trim_end_matches('0') {
+                "" => whole.to_owned(),
+                fraction => format!("{whole}.{fraction}"),
+            }
         }
-        _ => false,
+        _ => text.to_owned(),
+    };
+    match text.strip_suffix(" 00:00:00") {
+        Some(date) => date.to_owned(),
+        None => text,
     }
+}
+
+/// A number in one spelling: `-0.50` is `-0.5`, `1e3` is `1000`, `x'10'` is `16`. `None` where it
+/// is none.
+fn number(text: &str) -> Option<String> {
+    let literal = |prefix: &str| text.strip_prefix(prefix)?.strip_suffix('\'');
+    if let Some(hex) = literal("x'").or_else(|| text.strip_prefix("0x")) {
+        return Some(u128::from_str_radix(hex, 16).ok()?.to_string());
+    }
+    if let Some(bits) = literal("b'").or_else(|| text.strip_prefix("0b")) {
+        return Some(u128::from_str_radix(bits, 2).ok()?.to_string());
+    }
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits = if digits.contains('e') {
+        digits.parse::<f64>().ok()?.to_string()
+    } else {
+        digits.to_owned()
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || !all_digits(whole) || !all_digits(fraction) {
+        return None;
+    }
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        whole => whole,
+    };
+    Some(match fraction.trim_end_matches('0') {
+        "" if whole == "0" => "0".to_owned(),
+        "" => format!("{sign}{whole}"),
+        fraction => format!("{sign}{whole}.{fraction}"),
+    })
 }
 
 /// Text columns agree where neither's stated charset or collation contradicts the other's.
@@ -275,7 +342,10 @@ fn indexes(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
                 (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
                 _ => true,
             };
-            names && index.kind == there.kind && key_text(&index.parts) == key_text(&there.parts)
+            names
+                && index.kind == there.kind
+                && index.attributes == there.attributes
+                && key(wanted, &index.parts) == key(found, &there.parts)
         };
         match left.iter().position(same) {
             Some(at) => {
@@ -286,50 +356,40 @@ fn indexes(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
     }
     for index in left {
         // InnoDB makes an index for a foreign key that has none, and names it as it likes.
+        let columns = bare_key(&index.parts);
         let for_foreign_key = wanted
             .constraints
             .iter()
-            .any(|text| text.contains(&format!("foreign key{}", bare_key(&index.parts))));
+            .any(|text| text.starts_with(&format!("foreign key {columns} ")));
         if !for_foreign_key {
             out.push(Difference::IndexExtra(index_text(index)));
         }
     }
 }
 
+/// The columns as a foreign key's text has them.
 fn bare_key(parts: &[KeyPart]) -> String {
     let names: Vec<String> = parts
         .iter()
-        .map(|part| format!("`{}`", part.column.to_lowercase()))
+        .map(|part| part.column.to_lowercase())
         .collect();
-    format!("({})", names.join(","))
+    format!("({})", names.join(", "))
 }
 
+/// Each constraint has its partner on the other side; names do not count, for physical tables in
+/// one schema cannot share them.
 fn constraints(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
-    let bare = |text: &String| -> String {
-        text.to_lowercase()
-            .chars()
-            .filter(|c| !c.is_whitespace() && !"`()".contains(*c))
-            .collect::<String>()
-            .replace("_utf8mb4'", "'")
-    };
+    let mut left: Vec<&String> = found.constraints.iter().collect();
     for text in &wanted.constraints {
-        if !found
-            .constraints
-            .iter()
-            .any(|there| bare(there) == bare(text))
-        {
-            out.push(Difference::ConstraintMissing(text.clone()));
+        match left.iter().position(|there| *there == text) {
+            Some(at) => {
+                left.remove(at);
+            }
+            None => out.push(Difference::ConstraintMissing(text.clone())),
         }
     }
-    for text in &found.constraints {
-        if !wanted
-            .constraints
-            .iter()
-            .any(|there| bare(there) == bare(text))
-        {
-            out.push(Difference::ConstraintExtra(text.clone()));
-        }
-    }
+    let extra = left.into_iter().cloned();
+    out.extend(extra.map(Difference::ConstraintExtra));
 }
 
 /// Options count only where they are wanted, but for what changes the table's nature.
@@ -359,20 +419,17 @@ fn options(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
             &Some(have.comment.clone()),
         );
     }
+    let get = |list: &[(String, String)], option: &str| {
+        let entry = list.iter().find(|(name, _)| name == option);
+        entry.map(|(_, value)| value.clone())
+    };
+    for name in STORED_AS {
+        let (a, b) = (get(&want.other, name), get(&have.other, name));
+        option(&name.to_lowercase(), &a, &b);
+    }
     for nature in ["PARTITION", "SYSTEM_VERSIONING"] {
-        let get = |list: &[(String, String)]| {
-            let entry = list.iter().find(|(name, _)| name == nature);
-            entry.map(|(_, value)| value.clone())
-        };
-        let (a, b) = (get(&want.other), get(&have.other));
-        let bare = |text: &Option<String>| {
-            let text = text.clone().unwrap_or_default();
-            text.chars()
-                .filter(|c| !c.is_whitespace() && !"`(),".contains(*c))
-                .collect::<String>()
-                .replace("engine=innodb", "")
-        };
-        if bare(&a) != bare(&b) {
+        let (a, b) = (get(&want.other, nature), get(&have.other, nature));
+        if a != b {
             out.push(Difference::Option {
                 option: nature.to_lowercase().replace('_', " "),
                 found: b.unwrap_or_else(|| "not set".to_owned()),
@@ -382,6 +439,37 @@ fn options(wanted: &TableDef, found: &TableDef, out: &mut Vec<Difference>) {
     }
 }
 
+/// The options that change how rows are stored or planned for and that both servers print as they
+/// were given; many others they drop or round.
+const STORED_AS: [&str; 7] = [
+    "COMPRESSION",
+    "KEY_BLOCK_SIZE",
+    "PAGE_CHECKSUM",
+    "PAGE_COMPRESSED",
+    "STATS_AUTO_RECALC",
+    "STATS_PERSISTENT",
+    "STATS_SAMPLE_PAGES",
+];
+
+/// A key's parts as they count in `def`: a prefix as long as the column is none, and the servers
+/// drop it.
+fn key(def: &TableDef, parts: &[KeyPart]) -> String {
+    let parts: Vec<KeyPart> = parts
+        .iter()
+        .cloned()
+        .map(|mut part| {
+            let whole = match def.column(&part.column).map(|column| &column.kind) {
+                Some(ColumnType::Char { chars, .. } | ColumnType::Varchar { chars, .. }) => *chars,
+                Some(ColumnType::Binary { bytes } | ColumnType::Varbinary { bytes }) => *bytes,
+                _ => u32::MAX,
+            };
+            part.prefix = part.prefix.filter(|prefix| *prefix < whole);
+            part
+        })
+        .collect();
+    key_text(&parts)
+}
+
 fn key_text(parts: &[KeyPart]) -> String {
     if parts.is_empty() {
         return "none".to_owned();
@@ -389,11 +477,7 @@ fn key_text(parts: &[KeyPart]) -> String {
     let texts: Vec<String> = parts
         .iter()
         .map(|part| {
-            let column = if part.column.starts_with('(') {
-                format!("({})", unparenthesised(&part.column))
-            } else {
-                part.column.to_lowercase()
-            };
+            let column = part.column.to_lowercase();
             let prefix = part.prefix.map(|n| format!("({n})")).unwrap_or_default();
             let order = if part.descending { " desc" } else { "" };
             format!("{column}{prefix}{order}")
@@ -414,7 +498,8 @@ fn index_text(index: &Index) -> String {
         .as_ref()
         .map(|n| format!("`{n}` "))
         .unwrap_or_default();
-    format!("{kind} {name}{}", key_text(&index.parts))
+    let attributes: String = index.attributes.iter().map(|a| format!(" {a}")).collect();
+    format!("{kind} {name}{}{attributes}", key_text(&index.parts))
 }
 
 /// A column in SQL words.
@@ -445,7 +530,7 @@ fn generated_text(column: &Column) -> Option<String> {
         } else {
             "virtual"
         };
-        format!("as {} {kind}", generated.expression)
+        format!("as ({}) {kind}", generated.expression)
     })
 }
 
@@ -459,7 +544,10 @@ pub fn type_text(kind: &ColumnType) -> String {
         0 => name.to_owned(),
         digits => format!("{name}({digits})"),
     };
-    let list = |name: &str, values: &[String]| format!("{name}('{}')", values.join("','"));
+    let list = |name: &str, values: &[String]| {
+        let values: Vec<String> = values.iter().map(|value| literal(value)).collect();
+        format!("{name}({})", values.join(","))
+    };
     match kind {
         ColumnType::Integer { bytes, unsigned: u } => {
             let name = match bytes {

@@ -1,6 +1,7 @@
 //! A table as data: what a `CREATE TABLE` statement or a server says of it.
 
 pub mod compare;
+mod expression;
 pub mod parse;
 pub mod render;
 mod tokens;
@@ -22,6 +23,11 @@ pub struct TableDef {
     pub indexes: Vec<Index>,
     /// Foreign keys and checks, each as normalised text.
     pub constraints: Vec<String>,
+    /// The names given to foreign keys and checks. MySQL has one list of them for a whole schema
+    /// (MariaDB of foreign keys only), so that a second physical table cannot have them.
+    pub constraint_names: Vec<String>,
+    /// The tables that foreign keys refer to, as written and without a schema.
+    pub references: Vec<String>,
     /// Engine, charset and the like.
     pub options: TableOptions,
 }
@@ -45,6 +51,9 @@ pub struct Column {
     pub generated: Option<Generated>,
     /// The comment; empty where there is none.
     pub comment: String,
+    /// What else changes what the column holds or shows, in order: `invisible`, `zerofill`,
+    /// `compressed`, `srid 4326`, `(7,2)` of FLOAT(7,2).
+    pub attributes: Vec<String>,
 }
 
 /// How a generated column comes about.
@@ -195,6 +204,8 @@ pub struct Index {
     pub kind: IndexKind,
     /// Its parts, in order.
     pub parts: Vec<KeyPart>,
+    /// What changes its use: `invisible` (MariaDB: IGNORED), `with parser ngram`.
+    pub attributes: Vec<String>,
 }
 
 /// The kinds of secondary index.

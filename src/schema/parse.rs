@@ -5,7 +5,8 @@
 //! options) is understood, and whatever else the two servers print (expressions, partitions,
 //! attributes of engines) is kept as normalised text, to be compared but not interpreted.
 
-use super::tokens::{Kind, Token, place, tokenize};
+use super::expression::normal;
+use super::tokens::{Kind, Token, flat, piece, place, tokenize};
 use super::{
     Collation, Column, ColumnType, Generated, Index, IndexKind, KeyPart, TableDef, TableOptions,
 };
@@ -36,6 +37,7 @@ pub fn parse_create_table(sql: &str) -> Result<TableDef, DdlError> {
         sql,
         tokens: &tokens,
         at: 0,
+        pending: Pending::default(),
     };
     parser.create_table()
 }
@@ -56,6 +58,7 @@ pub(super) fn name_span(sql: &str) -> Result<NameSpan, DdlError> {
         sql,
         tokens: &tokens,
         at: 0,
+        pending: Pending::default(),
     };
     parser.head()?;
     let start = parser.peek().start;
@@ -68,6 +71,16 @@ struct Parser<'a> {
     sql: &'a str,
     tokens: &'a [Token],
     at: usize,
+    pending: Pending,
+}
+
+/// What a column's text says and only the table's charset can resolve.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pending {
+    /// `TEXT(n)`: the smallest type that holds so many characters.
+    text_chars: Option<u32>,
+    /// The attribute BINARY: the charset's binary collation.
+    binary: bool,
 }
 
 /// What the body of the parentheses has given so far.
@@ -77,6 +90,10 @@ struct Body {
     primary_key: Vec<KeyPart>,
     indexes: Vec<Index>,
     constraints: Vec<String>,
+    constraint_names: Vec<String>,
+    references: Vec<String>,
+    /// By column.
+    pending: Vec<Pending>,
 }
 
 impl Parser<'_> {
@@ -283,14 +300,8 @@ impl Parser<'_> {
                 }
             }
         }
-        for column in &mut columns {
-            if let Some(own) = collation_of(&mut column.kind) {
-                if own.charset.is_none() && own.name.is_none() {
-                    *own = options.collation.clone();
-                } else {
-                    complete(own);
-                }
-            }
+        for (column, pending) in columns.iter_mut().zip(&body.pending) {
+            resolve(&mut column.kind, *pending, &options.collation);
         }
         Ok(TableDef {
             name,
@@ -298,6 +309,8 @@ impl Parser<'_> {
             primary_key: body.primary_key,
             indexes: body.indexes,
             constraints: body.constraints,
+            constraint_names: body.constraint_names,
+            references: body.references,
             options,
         })
     }
@@ -329,8 +342,15 @@ impl Parser<'_> {
                 "KEY" | "INDEX" if !named => return self.index(body, IndexKind::Plain, None),
                 "FULLTEXT" if !named => return self.index(body, IndexKind::Fulltext, None),
                 "SPATIAL" if !named => return self.index(body, IndexKind::Spatial, None),
-                "FOREIGN" | "CHECK" => {
-                    body.constraints.push(self.rest_of_item()?);
+                "FOREIGN" => {
+                    body.constraint_names.extend(name);
+                    return self.foreign_key(body);
+                }
+                "CHECK" => {
+                    self.next();
+                    body.constraint_names.extend(name);
+                    let check = self.check()?;
+                    body.constraints.push(check);
                     return Ok(());
                 }
                 "PERIOD" if self.peek_at(1).is("FOR") => {
@@ -342,6 +362,72 @@ impl Parser<'_> {
             }
         }
         self.column(body)
+    }
+
+    /// `CHECK`'s expression and whether it is in force, behind the keyword.
+    fn check(&mut self) -> Result<String, DdlError> {
+        let mut check = format!("check {}", self.group()?);
+        if self.peek().is("NOT") && self.peek_at(1).is("ENFORCED") {
+            self.next();
+            self.next();
+            check.push_str(" not enforced");
+        } else {
+            self.accept("ENFORCED");
+        }
+        Ok(check)
+    }
+
+    fn foreign_key(&mut self, body: &mut Body) -> Result<(), DdlError> {
+        self.expect("FOREIGN")?;
+        self.expect("KEY")?;
+        if !self.peek().is_symbol("(") {
+            // The name of the index below it, not of the constraint.
+            self.name("the foreign key's columns")?;
+        }
+        let columns = self.names()?;
+        self.expect("REFERENCES")?;
+        let table = self.table_name()?.text;
+        let mut text = format!(
+            "foreign key ({columns}) references {} ({})",
+            table.to_lowercase(),
+            self.names()?
+        );
+        body.references.push(table);
+        loop {
+            if self.accept("MATCH") {
+                // Parsed and ignored by both servers.
+                self.name("FULL, PARTIAL or SIMPLE")?;
+            } else if self.accept("ON") {
+                let event = self.name("DELETE or UPDATE")?.text.to_lowercase();
+                let mut action = self.name("an action")?.text.to_lowercase();
+                if action == "set" || action == "no" {
+                    let rest = self.name("the action's second word")?;
+                    action = format!("{action} {}", rest.text.to_lowercase());
+                }
+                // What InnoDB does without a word; MariaDB does not print it.
+                if !["restrict", "no action"].contains(&action.as_str()) {
+                    text.push_str(&format!(" on {event} {action}"));
+                }
+            } else {
+                break;
+            }
+        }
+        body.constraints.push(text);
+        Ok(())
+    }
+
+    /// Names in parentheses, in lower case.
+    fn names(&mut self) -> Result<String, DdlError> {
+        self.expect_symbol("(")?;
+        let mut names = Vec::new();
+        loop {
+            names.push(self.name("a column")?.text.to_lowercase());
+            if !self.accept_symbol(",") {
+                break;
+            }
+        }
+        self.expect_symbol(")")?;
+        Ok(names.join(", "))
     }
 
     fn index(
@@ -359,11 +445,12 @@ impl Parser<'_> {
         };
         self.index_type()?;
         let parts = self.key_parts()?;
-        self.index_options()?;
+        let attributes = self.index_options()?;
         body.indexes.push(Index {
             name: name.or(constraint),
             kind,
             parts,
+            attributes,
         });
         Ok(())
     }
@@ -402,9 +489,10 @@ impl Parser<'_> {
         Ok(parts)
     }
 
-    /// Options behind an index: kind of tree, comment, visibility, parser. They do not change what
-    /// the index holds, and are passed over.
-    fn index_options(&mut self) -> Result<(), DdlError> {
+    /// Options behind an index. Those that change what queries get out of it are given back; kind
+    /// of tree, comment and block size are passed over.
+    fn index_options(&mut self) -> Result<Vec<String>, DdlError> {
+        let mut attributes = Vec::new();
         loop {
             if self.accept("USING") {
                 self.name("BTREE or HASH")?;
@@ -415,19 +503,20 @@ impl Parser<'_> {
                 self.number()?;
             } else if self.accept("WITH") {
                 self.expect("PARSER")?;
-                self.name("the parser's name")?;
-            } else if self.accept("VISIBLE")
-                || self.accept("INVISIBLE")
-                || self.accept("IGNORED")
-                || self.accept("NOT")
-            {
-                // MariaDB says IGNORED and NOT IGNORED.
+                let parser = self.name("the parser's name")?.text.to_lowercase();
+                attributes.push(format!("with parser {parser}"));
+            } else if self.accept("NOT") {
+                self.expect("IGNORED")?;
+            } else if self.accept("INVISIBLE") || self.accept("IGNORED") {
+                // MySQL's word and MariaDB's for an index the optimizer leaves alone.
+                attributes.push("invisible".to_owned());
+            } else if self.accept("VISIBLE") {
             } else if self.peek().kind == Kind::Word && self.peek_at(1).is_symbol("=") {
                 self.next();
                 self.next();
                 self.next();
             } else {
-                return Ok(());
+                return Ok(attributes);
             }
         }
     }
@@ -443,6 +532,8 @@ impl Parser<'_> {
         {
             return self.wrong(&token, format!("the column `{name}` is there twice"));
         }
+        self.pending = Pending::default();
+        let type_start = self.at;
         let serial = self.accept("SERIAL");
         let kind = if serial {
             ColumnType::Integer {
@@ -461,12 +552,34 @@ impl Parser<'_> {
             auto_increment: serial,
             generated: None,
             comment: String::new(),
+            attributes: Vec::new(),
         };
+        if self.tokens[type_start..self.at]
+            .iter()
+            .any(|token| token.is("ZEROFILL"))
+        {
+            column.attributes.push("zerofill".to_owned());
+        }
         if serial {
             body.indexes.push(single(&column, IndexKind::Unique));
         }
+        if matches!(
+            column.kind,
+            ColumnType::Float { .. } | ColumnType::Double { .. }
+        ) && let [open, digits, comma, scale, ..] =
+            &self.tokens[(type_start + 1).min(self.tokens.len())..]
+            && open.is_symbol("(")
+            && comma.is_symbol(",")
+        {
+            // FLOAT(7,2) rounds what it is given.
+            column
+                .attributes
+                .push(format!("({},{})", digits.text, scale.text));
+        }
         self.attributes(&mut column, body)?;
+        column.attributes.sort();
         body.columns.push(column);
+        body.pending.push(self.pending);
         Ok(())
     }
 
@@ -475,7 +588,7 @@ impl Parser<'_> {
             if self.accept("NOT") {
                 if self.accept("NULL") {
                     column.nullable = false;
-                } else if !self.accept("ENFORCED") {
+                } else {
                     return self.expected("NULL");
                 }
             } else if self.accept("NULL") {
@@ -513,16 +626,24 @@ impl Parser<'_> {
                 self.generated(column)?;
             } else if self.accept("CONSTRAINT") {
                 if !self.peek().is("CHECK") {
-                    self.name("the constraint's name")?;
+                    let name = self.name("the constraint's name")?;
+                    body.constraint_names.push(name.text);
                 }
-            } else if self.peek().is("CHECK") {
-                self.next();
-                let check = self.group()?;
+            } else if self.accept("CHECK") {
+                let check = self.check()?;
+                let name = column.name.as_str().to_lowercase();
+                let long = matches!(
+                    column.kind,
+                    ColumnType::Text {
+                        length_bytes: 4,
+                        ..
+                    }
+                );
                 // MariaDB's JSON is LONGTEXT with this check.
-                if check == format!("(json_valid(`{}`))", column.name.as_str().to_lowercase()) {
+                if long && check == format!("check (json_valid({name}))") {
                     column.kind = ColumnType::Json;
                 } else {
-                    body.constraints.push(format!("check {check}"));
+                    body.constraints.push(check);
                 }
             } else if self.peek().is("REFERENCES") {
                 let token = self.peek().clone();
@@ -532,13 +653,21 @@ impl Parser<'_> {
                 );
             } else if self.accept("UNSIGNED") {
                 set_unsigned(&mut column.kind);
-            } else if self.accept("INVISIBLE")
-                || self.accept("VISIBLE")
-                || self.accept("ENFORCED")
-                || self.accept("SIGNED")
-            {
-                // Of no weight for placing or comparing rows.
-            } else if self.accept("SRID") || self.accept("REF_SYSTEM_ID") {
+            } else if self.accept("BINARY") {
+                self.pending.binary = true;
+            } else if self.accept("ASCII") {
+                self.set_charset(&mut column.kind, "latin1");
+            } else if self.accept("UNICODE") {
+                self.set_charset(&mut column.kind, "ucs2");
+            } else if self.accept("INVISIBLE") {
+                column.attributes.push("invisible".to_owned());
+            } else if self.accept("VISIBLE") || self.accept("SIGNED") {
+                // What it is anyway.
+            } else if self.accept("SRID") {
+                let srid = self.number()?;
+                column.attributes.push(format!("srid {srid}"));
+            } else if self.accept("REF_SYSTEM_ID") {
+                // MariaDB takes it and does not print it.
                 self.accept_symbol("=");
                 self.number()?;
             } else if self.accept("COLUMN_FORMAT") || self.accept("STORAGE") {
@@ -547,9 +676,16 @@ impl Parser<'_> {
                 if self.accept_symbol("=") {
                     self.name("the algorithm")?;
                 }
-            } else if self.accept("WITHOUT") || self.accept("WITH") {
+                column.attributes.push("compressed".to_owned());
+            } else if self.peek().is("WITHOUT") || self.peek().is("WITH") {
+                let without = self.next().is("WITHOUT");
                 self.expect("SYSTEM")?;
                 self.expect("VERSIONING")?;
+                if without {
+                    column
+                        .attributes
+                        .push("without system versioning".to_owned());
+                }
             } else if self.peek().is_symbol(",") || self.peek().is_symbol(")") {
                 return Ok(());
             } else {
@@ -572,7 +708,7 @@ impl Parser<'_> {
             });
             return Ok(());
         }
-        let expression = self.group()?;
+        let expression = self.inside_group()?;
         let stored = self.accept("STORED") || self.accept("PERSISTENT");
         if !stored {
             self.accept("VIRTUAL");
@@ -598,10 +734,27 @@ impl Parser<'_> {
         Ok(())
     }
 
+    fn set_charset(&self, kind: &mut ColumnType, charset: &str) {
+        if let Some(collation) = collation_of(kind) {
+            collation.charset = Some(charset.to_owned());
+        }
+    }
+
     fn column_type(&mut self) -> Result<ColumnType, DdlError> {
-        let token = self.name("the column's type")?;
-        let word = token.text.to_ascii_lowercase();
-        let text = Collation::default;
+        let mut token = self.name("the column's type")?;
+        let mut word = token.text.to_ascii_lowercase();
+        let mut text: fn() -> Collation = Collation::default;
+        let national = || Collation {
+            charset: Some("utf8mb3".to_owned()),
+            name: None,
+        };
+        if word == "national" {
+            token = self.name("CHAR or VARCHAR")?;
+            word = token.text.to_ascii_lowercase();
+            text = national;
+        } else if ["nchar", "nvarchar"].contains(&word.as_str()) {
+            text = national;
+        }
         let kind = match word.as_str() {
             "tinyint" | "int1" => return self.integer(1),
             "smallint" | "int2" => return self.integer(2),
@@ -633,7 +786,7 @@ impl Parser<'_> {
                         chars,
                         collation: text(),
                     },
-                    (false, chars) => self.char_or_binary(chars.unwrap_or(1)),
+                    (false, chars) => self.char_or_binary(chars.unwrap_or(1), text()),
                 }
             }
             "varchar" | "nvarchar" | "varcharacter" => match self.length()? {
@@ -645,7 +798,7 @@ impl Parser<'_> {
             },
             "tinytext" => text_type(1),
             "text" => {
-                self.length()?;
+                self.pending.text_chars = self.length()?;
                 text_type(2)
             }
             "mediumtext" => text_type(3),
@@ -663,8 +816,10 @@ impl Parser<'_> {
             },
             "tinyblob" => ColumnType::Blob { length_bytes: 1 },
             "blob" => {
-                self.length()?;
-                ColumnType::Blob { length_bytes: 2 }
+                let bytes = self.length()?.map(u64::from);
+                ColumnType::Blob {
+                    length_bytes: bytes.map_or(2, length_bytes),
+                }
             }
             "mediumblob" => ColumnType::Blob { length_bytes: 3 },
             "longblob" => ColumnType::Blob { length_bytes: 4 },
@@ -696,7 +851,9 @@ impl Parser<'_> {
             }
             "uuid" | "inet4" | "inet6" | "geometry" | "point" | "linestring" | "polygon"
             | "multipoint" | "multilinestring" | "multipolygon" | "geometrycollection"
-            | "geomcollection" | "xmltype" => ColumnType::Other(word),
+            | "xmltype" => ColumnType::Other(word),
+            // MySQL's own name for it.
+            "geomcollection" => ColumnType::Other("geometrycollection".to_owned()),
             "vector" => {
                 let length = self.length()?;
                 ColumnType::Other(length.map_or(word.clone(), |n| format!("{word}({n})")))
@@ -707,14 +864,11 @@ impl Parser<'_> {
     }
 
     /// `CHAR(10) BYTE` is BINARY(10).
-    fn char_or_binary(&mut self, chars: u32) -> ColumnType {
+    fn char_or_binary(&mut self, chars: u32, collation: Collation) -> ColumnType {
         if self.accept("BYTE") {
             ColumnType::Binary { bytes: chars }
         } else {
-            ColumnType::Char {
-                chars,
-                collation: Collation::default(),
-            }
+            ColumnType::Char { chars, collation }
         }
     }
 
@@ -807,46 +961,46 @@ impl Parser<'_> {
     }
 
     /// A default or `ON UPDATE` value, normalised: a literal, a function call, or an expression in
-    /// parentheses.
+    /// parentheses. The parentheses do not count: MariaDB leaves out what MySQL prints.
     fn expression(&mut self) -> Result<String, DdlError> {
         if self.peek().is_symbol("(") {
-            return self.group();
+            return self.inside_group();
         }
-        let mut sign = String::new();
+        let start = self.at;
         while self.peek().is_symbol("-") || self.peek().is_symbol("+") {
-            if self.next().text == "-" {
-                sign.push('-');
-            }
+            self.next();
         }
-        let token = self.next();
-        let text = match token.kind {
-            Kind::Text | Kind::Number | Kind::Literal => literal(&token),
-            Kind::Word if token.text.starts_with('_') && self.peek().kind == Kind::Text => {
-                literal(&self.next())
+        let token = self.peek().clone();
+        match token.kind {
+            Kind::Text | Kind::Number | Kind::Literal => {
+                self.next();
             }
             Kind::Word => {
-                let word = token.text.to_lowercase();
-                let call = if self.peek().is_symbol("(") {
-                    self.group()?
+                self.next();
+                let introduced = matches!(self.peek().kind, Kind::Text | Kind::Literal);
+                let typed = ["date", "time", "timestamp"].contains(&piece(&token).as_str());
+                if introduced && (token.text.starts_with('_') || typed) {
+                    self.next();
                 } else {
-                    String::new()
-                };
-                function_name(&format!("{word}{call}"))
+                    self.skip_group()?;
+                }
             }
-            _ => {
-                self.at = self.at.saturating_sub(1);
-                return self.expected("a value");
-            }
-        };
-        Ok(format!("{sign}{text}"))
+            _ => return self.expected("a value"),
+        }
+        Ok(normal(&self.tokens[start..self.at]))
     }
 
-    /// Everything in a pair of parentheses as normalised text, the parentheses included.
+    /// The expression in a pair of parentheses in its normal form, the parentheses included.
     fn group(&mut self) -> Result<String, DdlError> {
+        Ok(format!("({})", self.inside_group()?))
+    }
+
+    /// The same without the parentheses.
+    fn inside_group(&mut self) -> Result<String, DdlError> {
         let open = self.peek().clone();
         self.expect_symbol("(")?;
+        let start = self.at;
         let mut depth = 1;
-        let mut tokens = vec![open.clone()];
         while depth > 0 {
             let token = self.next();
             match token.kind {
@@ -858,27 +1012,24 @@ impl Parser<'_> {
             if depth > DEPTH_MAX {
                 return self.wrong(&open, "these parentheses nest too deep");
             }
-            tokens.push(token);
         }
-        Ok(normalise(&tokens))
+        Ok(normal(&self.tokens[start..self.at - 1]))
     }
 
-    /// A constraint up to the comma or the closing parenthesis.
+    /// The rest of an item of the list, up to its comma or the closing parenthesis.
     fn rest_of_item(&mut self) -> Result<String, DdlError> {
-        let mut parts = Vec::new();
+        let start = self.at;
         loop {
             let token = self.peek();
             if token.kind == Kind::End || token.is_symbol(",") || token.is_symbol(")") {
-                break;
+                return Ok(flat(&self.tokens[start..self.at]));
             }
             if token.is_symbol("(") {
-                parts.push(self.group()?);
+                self.skip_group()?;
             } else {
-                let token = self.next();
-                parts.push(normalise(std::slice::from_ref(&token)));
+                self.next();
             }
         }
-        Ok(parts.join(" "))
     }
 
     fn options(&mut self) -> Result<TableOptions, DdlError> {
@@ -888,7 +1039,8 @@ impl Parser<'_> {
             self.accept("DEFAULT");
             let token = self.peek().clone();
             match token.kind {
-                Kind::Word => {}
+                // MariaDB prints the options of engines between backticks.
+                Kind::Word | Kind::Quoted => {}
                 _ => break,
             }
             let word = token.text.to_ascii_uppercase();
@@ -913,7 +1065,7 @@ impl Parser<'_> {
                     while self.peek().kind != Kind::End && !self.peek().is_symbol(";") {
                         text.push(self.next());
                     }
-                    options.other.push((word, normalise(&text)));
+                    options.other.push((word, partitions(&text)));
                 }
                 "WITH" => {
                     self.next();
@@ -978,6 +1130,7 @@ fn single(column: &Column, kind: IndexKind) -> Index {
         name: None,
         kind,
         parts: vec![part(column)],
+        attributes: Vec::new(),
     }
 }
 
@@ -1048,62 +1201,104 @@ fn engine_name(name: &str) -> String {
     }
 }
 
-/// The names that mean the current time are one.
-fn function_name(text: &str) -> String {
-    let (name, arguments) = text.find('(').map_or((text, ""), |at| text.split_at(at));
-    let name = match name {
-        "now" | "localtime" | "localtimestamp" => "current_timestamp",
-        other => other,
-    };
-    let arguments = match arguments {
-        "()" | "(0)" => "",
-        other => other,
-    };
-    let bare = [
-        "current_timestamp",
-        "null",
-        "true",
-        "false",
-        "current_date",
-        "curdate",
-    ];
-    if arguments.is_empty() && !bare.contains(&name) && text.contains('(') {
-        format!("{name}()")
-    } else {
-        format!("{name}{arguments}")
-    }
-}
-
-/// A literal in one spelling: MySQL prints a default of 0 as `'0'`, MariaDB as `0`.
-fn literal(token: &Token) -> String {
-    match token.kind {
-        Kind::Text => format!("'{}'", token.text),
-        Kind::Literal => token.text.to_lowercase(),
-        _ => format!("'{}'", token.text.to_lowercase()),
-    }
-}
-
-/// Tokens as text with one spelling: words in lower case, names in backticks, no spaces but
-/// between two words.
-fn normalise(tokens: &[Token]) -> String {
-    let mut out = String::new();
-    let mut word_before = false;
-    for token in tokens {
-        let (text, is_word) = match token.kind {
-            Kind::Word => (token.text.to_lowercase(), true),
-            Kind::Quoted => (format!("`{}`", token.text.to_lowercase()), true),
-            Kind::Text => (format!("'{}'", token.text), true),
-            Kind::Number | Kind::Literal => (token.text.to_lowercase(), true),
-            Kind::Symbol => (token.text.clone(), false),
-            Kind::End => continue,
-        };
-        if word_before && is_word {
-            out.push(' ');
+/// Partitions in one spelling: the engine, which is the table's, and `=` are left out, and the
+/// values of a list partition are in order, for the server sorts them.
+fn partitions(tokens: &[Token]) -> String {
+    let mut kept = Vec::new();
+    let mut rest = tokens
+        .iter()
+        .filter(|token| !token.is_symbol("="))
+        .peekable();
+    while let Some(token) = rest.next() {
+        if token.is("ENGINE") {
+            rest.next();
+        } else if !(token.is("STORAGE") && rest.peek().is_some_and(|next| next.is("ENGINE"))) {
+            kept.push(token.clone());
         }
-        out.push_str(&text);
-        word_before = is_word;
     }
-    out
+    let mut at = 0;
+    while at + 1 < kept.len() {
+        if kept[at].is("IN") && kept[at + 1].is_symbol("(") {
+            let start = at + 2;
+            let end = kept[start..].iter().position(|token| token.is_symbol(")"));
+            let end = end.map_or(kept.len(), |length| start + length);
+            // `((1, 2), (3, 4))` of LIST COLUMNS stays as it is.
+            if !kept[start..end].iter().any(|token| token.is_symbol("(")) {
+                let mut values: Vec<Vec<Token>> = kept[start..end]
+                    .split(|token| token.is_symbol(","))
+                    .map(<[Token]>::to_vec)
+                    .collect();
+                values.sort_by_key(|value| flat(value));
+                let comma = Token {
+                    kind: Kind::Symbol,
+                    text: ",".to_owned(),
+                    start: 0,
+                    end: 0,
+                };
+                kept.splice(start..end, values.join(&comma));
+            }
+        }
+        at += 1;
+    }
+    flat(&kept)
+        .replace("(maxvalue)", "maxvalue")
+        .replace("less than maxvalue", "less than(maxvalue)")
+}
+
+/// Bytes of the length prefix of the smallest TEXT or BLOB that holds so many bytes.
+fn length_bytes(bytes: u64) -> u8 {
+    match bytes {
+        0..=0xFF => 1,
+        0x100..=0xFFFF => 2,
+        0x1_0000..=0xFF_FFFF => 3,
+        _ => 4,
+    }
+}
+
+/// Bytes of a charset's longest character; a charset that is left to the server counts as utf8mb4.
+fn character_bytes(charset: Option<&str>) -> u64 {
+    match charset {
+        None | Some("utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030") => 4,
+        Some("utf8mb3" | "ujis" | "eucjpms") => 3,
+        Some("ucs2" | "sjis" | "cp932" | "gbk" | "gb2312" | "big5" | "euckr") => 2,
+        Some(_) => 1,
+    }
+}
+
+/// What only the charset decides: the collation of a text column that has none of its own, the
+/// size of `TEXT(n)`, and that text of the charset `binary` is bytes.
+fn resolve(kind: &mut ColumnType, pending: Pending, table: &Collation) {
+    let Some(collation) = collation_of(kind) else {
+        return;
+    };
+    if collation.charset.is_none() && collation.name.is_none() {
+        *collation = table.clone();
+    } else {
+        complete(collation);
+    }
+    if pending.binary
+        && let Some(charset) = &collation.charset
+    {
+        collation.name = Some(format!("{charset}_bin"));
+    }
+    let charset = collation.charset.clone();
+    if let (
+        ColumnType::Text {
+            length_bytes: size, ..
+        },
+        Some(chars),
+    ) = (&mut *kind, pending.text_chars)
+    {
+        *size = length_bytes(u64::from(chars) * character_bytes(charset.as_deref()));
+    }
+    if charset.as_deref() == Some("binary") {
+        *kind = match *kind {
+            ColumnType::Char { chars, .. } => ColumnType::Binary { bytes: chars },
+            ColumnType::Varchar { chars, .. } => ColumnType::Varbinary { bytes: chars },
+            ColumnType::Text { length_bytes, .. } => ColumnType::Blob { length_bytes },
+            _ => return,
+        };
+    }
 }
 
 #[cfg(test)]

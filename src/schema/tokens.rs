@@ -57,6 +57,11 @@ pub fn place(sql: &str, offset: usize) -> (u32, u32) {
     (line, before[start..].chars().count() as u32 + 1)
 }
 
+/// The operators of more than one character, longest first.
+const OPERATORS: [&str; 12] = [
+    "<=>", "->>", "<=", ">=", "<>", "!=", "||", "&&", "<<", ">>", "->", ":=",
+];
+
 /// Splits a text into tokens; the last one is [`Kind::End`].
 ///
 /// # Errors
@@ -82,10 +87,11 @@ pub fn tokenize(sql: &str) -> Result<Vec<Token>, DdlError> {
         } else if rest.starts_with("*/") {
             at += 2;
         } else if rest.starts_with("/*") {
-            let end = rest
+            // The search starts behind the opening: `/*/` does not close itself.
+            let end = rest[2..]
                 .find("*/")
                 .ok_or_else(|| unclosed(sql, at, "comment"))?;
-            at += end + 2;
+            at += end + 4;
         } else if matches!(c, '`' | '\'' | '"') {
             let (text, length) = quoted(rest, c).ok_or_else(|| unclosed(sql, at, "quote"))?;
             at += length;
@@ -107,6 +113,11 @@ pub fn tokenize(sql: &str) -> Result<Vec<Token>, DdlError> {
                 Kind::Number
             };
             tokens.push(token(kind, sql[start..at].to_owned(), start, at));
+        } else if matches!(c, 'n' | 'N') && rest[1..].starts_with('\'') {
+            let (text, length) =
+                quoted(&rest[1..], '\'').ok_or_else(|| unclosed(sql, at, "quote"))?;
+            at += 1 + length;
+            tokens.push(token(Kind::Text, text, start, at));
         } else if matches!(c, 'x' | 'X' | 'b' | 'B') && rest[1..].starts_with('\'') {
             let (text, length) =
                 quoted(&rest[1..], '\'').ok_or_else(|| unclosed(sql, at, "quote"))?;
@@ -120,12 +131,43 @@ pub fn tokenize(sql: &str) -> Result<Vec<Token>, DdlError> {
             at += length;
             tokens.push(token(Kind::Word, sql[start..at].to_owned(), start, at));
         } else {
-            at += c.len_utf8();
-            tokens.push(token(Kind::Symbol, c.to_string(), start, at));
+            let operator = OPERATORS.iter().find(|text| rest.starts_with(**text));
+            at += operator.map_or(c.len_utf8(), |text| text.len());
+            tokens.push(token(Kind::Symbol, sql[start..at].to_owned(), start, at));
         }
     }
     tokens.push(token(Kind::End, String::new(), sql.len(), sql.len()));
     Ok(tokens)
+}
+
+/// A token in its one spelling: words and names in lower case and without backticks, texts in
+/// single quotes.
+pub fn piece(token: &Token) -> String {
+    match token.kind {
+        Kind::Word | Kind::Quoted | Kind::Number | Kind::Literal => token.text.to_lowercase(),
+        Kind::Text => literal(&token.text),
+        Kind::Symbol | Kind::End => token.text.clone(),
+    }
+}
+
+/// A text as a string literal in its one spelling. For comparing and showing only: it is not
+/// escaped as a server may want it.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Tokens as text with one spelling, so that layout, case and backticks do not count.
+pub fn flat(tokens: &[Token]) -> String {
+    let mut out = String::new();
+    for token in tokens {
+        let tight =
+            matches!(token.text.as_str(), "(" | ")" | "," | ".") && token.kind == Kind::Symbol;
+        if !(out.is_empty() || tight || out.ends_with(['(', '.'])) {
+            out.push(' ');
+        }
+        out.push_str(&piece(token));
+    }
+    out
 }
 
 fn token(kind: Kind, text: String, start: usize, end: usize) -> Token {

@@ -41,7 +41,7 @@ fn types_are_read_whatever_their_spelling() {
             "mediumtext",
             "year",
             "timestamp(3)",
-            "enum('a','b'c')",
+            "enum('a','b''c')",
             "varchar(3)",
             "bit(1)",
         ]
@@ -156,7 +156,7 @@ fn each_difference_is_said_in_words() {
     check(
         "a int DEFAULT 1",
         "a int",
-        &["column `a`: found no default, wanted default '1'"],
+        &["column `a`: found no default, wanted default 1"],
     );
     check(
         "a int, b int",
@@ -181,7 +181,74 @@ fn each_difference_is_said_in_words() {
     check(
         "a int, CHECK (a > 0)",
         "a int",
-        &["lacks the constraint check (a>0)"],
+        &["lacks the constraint check (a > 0)"],
+    );
+}
+
+#[test]
+fn options_count_where_they_are_wanted() {
+    let check = |wanted: &str, found: &str, expected: &[&str]| {
+        let table = |options: &str| parse(&format!("CREATE TABLE t (a int) {options}"));
+        let said: Vec<String> = differences(&table(wanted), &table(found))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(said, expected, "{wanted} / {found}");
+    };
+    check(
+        "ENGINE=innodb",
+        "ENGINE=Aria",
+        &["engine is Aria, wanted InnoDB"],
+    );
+    check(
+        "",
+        "ENGINE=Aria ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=8 COMMENT='x'",
+        &[],
+    );
+    check(
+        "ROW_FORMAT=compressed KEY_BLOCK_SIZE=8",
+        "",
+        &[
+            "row format is not set, wanted COMPRESSED",
+            "key_block_size is not set, wanted 8",
+        ],
+    );
+    check("", "AUTO_INCREMENT=5 DEFAULT CHARSET=latin1", &[]);
+    check(
+        "",
+        "PARTITION BY HASH (a) PARTITIONS 4",
+        &["partition is partition by hash(a) partitions 4, wanted not set"],
+    );
+    check(
+        "PARTITION BY LIST (a) (PARTITION p VALUES IN (3,1))",
+        "/*!50100 PARTITION BY LIST (`a`)\n(PARTITION p VALUES IN (1,3) ENGINE = InnoDB) */",
+        &[],
+    );
+    check(
+        "PARTITION BY LIST (a) (PARTITION p VALUES IN (1,2))",
+        "PARTITION BY LIST (a) (PARTITION p VALUES IN (12))",
+        &[
+            "partition is partition by list(a)(partition p values in(12)), \
+           wanted partition by list(a)(partition p values in(1, 2))",
+        ],
+    );
+}
+
+#[test]
+fn names_that_belong_to_the_schema_are_known() {
+    let def = parse(
+        "CREATE TABLE t (a int CONSTRAINT c1 CHECK (a > 0), CHECK (a < 9), CONSTRAINT u UNIQUE (a), \
+         CONSTRAINT f FOREIGN KEY i (a) REFERENCES Other (id) ON DELETE NO ACTION ON UPDATE CASCADE)",
+    );
+    assert_eq!(def.constraint_names, ["c1", "f"]);
+    assert_eq!(def.references, ["Other"]);
+    assert_eq!(
+        def.constraints,
+        [
+            "check (a > 0)",
+            "check (a < 9)",
+            "foreign key (a) references other (id) on update cascade"
+        ]
     );
 }
 
