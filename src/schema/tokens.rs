@@ -86,9 +86,9 @@ pub fn tokenize(sql: &str) -> Result<Vec<Token>, DdlError> {
             at += opening + digits;
         } else if rest.starts_with("*/") {
             at += 2;
-        } else if rest.starts_with("/*") {
+        } else if let Some(inside) = rest.strip_prefix("/*") {
             // The search starts behind the opening: `/*/` does not close itself.
-            let end = rest[2..]
+            let end = inside
                 .find("*/")
                 .ok_or_else(|| unclosed(sql, at, "comment"))?;
             at += end + 4;

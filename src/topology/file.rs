@@ -588,7 +588,62 @@ impl Checker {
             tables.insert(name, table);
         }
         self.bases(entries, &tables);
+        self.constraints(entries, &tables);
         tables
+    }
+
+    /// The DDL is run once for each physical table, but the names of its constraints are the
+    /// schema's (see [`TableDef::constraint_names`]), and a foreign key names a table that must be
+    /// there under that very name.
+    fn constraints(
+        &mut self,
+        entries: &Entries<Spanned<TableEntry>>,
+        tables: &IndexMap<TableName, LogicalTable>,
+    ) {
+        let mut names: HashMap<String, &TableName> = HashMap::new();
+        for (key, entry) in &entries.0 {
+            let Some((name, table)) = tables.iter().find(|(name, _)| name.as_str() == key.value)
+            else {
+                continue;
+            };
+            let at = entry.value.ddl.at();
+            for constraint in &table.def.constraint_names {
+                let of = format!("`{name}` names a constraint `{constraint}`");
+                if table.tables_per_schema > 1 {
+                    self.wrong(
+                        at,
+                        format!(
+                            "{of}, and a schema cannot have a name for each of its {} tables: leave \
+                             the name to the server",
+                            table.tables_per_schema
+                        ),
+                    );
+                } else if let Some(other) = names.insert(constraint.to_lowercase(), name) {
+                    self.wrong(
+                        at,
+                        format!("{of} as `{other}` does, and a schema can have one only"),
+                    );
+                }
+            }
+            for reference in &table.def.references {
+                let there = tables
+                    .iter()
+                    .find(|(other, _)| other.as_str().eq_ignore_ascii_case(reference));
+                let why = match there {
+                    None => "which is no table of the topology",
+                    Some((_, other)) if other.physical.iter().any(|p| p.as_str() != reference) => {
+                        "whose physical tables have other names"
+                    }
+                    Some(_) => continue,
+                };
+                self.wrong(
+                    at,
+                    format!(
+                        "a foreign key of `{name}` refers to `{reference}`, {why}: leave it out"
+                    ),
+                );
+            }
+        }
     }
 
     /// An index table's base must be a sharded table, not another copy.
@@ -736,7 +791,11 @@ impl Checker {
         let columns = [Some(&split.schema), split.table.as_ref()];
         for rule in columns.into_iter().flatten() {
             for key in def.unique_keys() {
-                if key.iter().any(|part| rule.column.is(&part.column)) {
+                // A prefix of the shard key is the same in several shards.
+                if key
+                    .iter()
+                    .any(|part| rule.column.is(&part.column) && part.prefix.is_none())
+                {
                     continue;
                 }
                 let names: Vec<&str> = key.iter().map(|part| part.column.as_str()).collect();

@@ -90,7 +90,7 @@ fn charsets_come_from_the_column_then_the_table() {
 #[test]
 fn a_comment_is_not_code_and_a_version_comment_is() {
     let def = parse(
-        "CREATE TABLE t ( -- Generated\n a int COMMENT 'GENERATED ALWAYS, it''s', # x\n \
+        "CREATE TABLE t ( -- Generated\n a int COMMENT 'GENERATED ALWAYS, it''s', /*/ c int, */ # x\n \
          b int /* c int, */ /*!80023 INVISIBLE */) /*!50100 PARTITION BY HASH (a) PARTITIONS 4 */",
     );
     assert_eq!(def.columns.len(), 2);

@@ -355,3 +355,26 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+#[test]
+fn names_that_a_schema_can_have_once_are_refused() {
+    check(
+        "buyer bigint NOT NULL, PRIMARY KEY (id, buyer))",
+        "buyer bigint NOT NULL, PRIMARY KEY (id, buyer), CONSTRAINT positive CHECK (id > 0))",
+        &[
+            "36:10: `orders` names a constraint `positive`, and a schema cannot have a name for each \
+           of its 2 tables: leave the name to the server",
+        ],
+    );
+    check(
+        "        email varchar(100),\n",
+        "        email varchar(100),\n        CONSTRAINT k FOREIGN KEY (memberId) REFERENCES orders (id), \
+         FOREIGN KEY (memberId) REFERENCES region (id), FOREIGN KEY (email) REFERENCES other (id),\n",
+        &[
+            "19:7: a foreign key of `member` refers to `orders`, whose physical tables have other \
+             names: leave it out",
+            "19:7: a foreign key of `member` refers to `other`, which is no table of the topology: \
+             leave it out",
+        ],
+    );
+}
