@@ -52,8 +52,8 @@ fn changed(dir: &Path, topology: &str, changes: &[(&str, &str)]) -> String {
 
 on_each_engine! {
     async fn create_is_idempotent_and_a_dry_run_tells_what_it_would_do(engine) {
-        let sandbox = support::servers(engine, 2).await;
         for (topology, tables) in [(USER_CENTER, 96), (ORDER_CENTER, 8 * 4 * 4 + 8)] {
+            let sandbox = support::servers(engine, 2).await;
             let dry = json(&shardctl(&sandbox, topology, &["create", "--dry-run", "-o", "json"]), 0);
             assert_eq!(dry["tables"], tables);
             let did = json(&shardctl(&sandbox, topology, &["create", "-o", "json"]), 0);
@@ -62,8 +62,17 @@ on_each_engine! {
             assert_eq!((&again["tables"], &again["agreeing"]), (&0.into(), &tables.into()));
             assert_eq!(again["drift"], serde_json::json!([]));
         }
+    }
+
+    async fn two_clusters_on_one_control_instance_are_told_apart(engine) {
+        let sandbox = support::servers(engine, 2).await;
+        stdout(&shardctl(&sandbox, USER_CENTER, &["create"]), 0);
+        let other = shardctl(&sandbox, ORDER_CENTER, &["create"]);
+        assert_eq!(other.status.code(), Some(2));
+        let error = String::from_utf8(other.stderr).unwrap();
+        assert!(error.contains("rds-1 is the control instance of the cluster `user_center`"), "{error}");
         let mut conn = support::conn(&sandbox, "rds-2").await;
-        let schemas: Vec<String> = conn.query("SHOW DATABASES LIKE 'user\\_center\\_%'").await.unwrap();
+        let schemas: Vec<String> = conn.query("SHOW DATABASES LIKE '%\\_center\\_%'").await.unwrap();
         let expected: Vec<String> = (8..16).map(|n| format!("user_center_{n:02}")).collect();
         assert_eq!(schemas, expected);
     }

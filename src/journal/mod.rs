@@ -108,6 +108,16 @@ pub async fn check_in_force(control: &Server, file: &Topology) -> Result<Option<
     let Some(map) = shard_map(control).await? else {
         return Ok(None);
     };
+    if map.topology.cluster != file.cluster {
+        return Err(Error::usage(format!(
+            "{} is the control instance of the cluster `{}`, and the file is of `{}`",
+            control.name(),
+            map.topology.cluster,
+            file.cluster
+        ))
+        .now("nothing was changed")
+        .next("an instance holds the shard map of one cluster: keep the clusters on instances of their own"));
+    }
     if map.topology.schemas == file.schemas {
         return Ok(Some(map.version));
     }
