@@ -1,6 +1,7 @@
 //! Creates what the topology wants and the servers lack.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{self, StreamExt};
@@ -88,15 +89,30 @@ pub async fn execute(
         let (schemas, tables): (Vec<&Step>, Vec<&Step>) =
             steps.into_iter().partition(|step| step.table.is_none());
         for batch in [schemas, tables] {
-            let mut running = stream::iter(
-                batch
-                    .into_iter()
-                    .map(|step| async move { run_step(server, step).await.map(|()| step) }),
-            )
+            // After a failure nothing new is started, but what runs is waited for: left alone it
+            // would go on at the server and meet the next run.
+            let failed = AtomicBool::new(false);
+            let mut running = stream::iter(batch.into_iter().map(|step| {
+                let failed = &failed;
+                async move {
+                    if failed.load(Ordering::Relaxed) {
+                        return Ok(None);
+                    }
+                    let answer = run_step(server, step).await;
+                    failed.fetch_or(answer.is_err(), Ordering::Relaxed);
+                    answer.map(|()| Some(step))
+                }
+            }))
             .buffer_unordered(STATEMENTS_AT_ONCE);
+            let mut first = Ok(());
             while let Some(answer) = running.next().await {
-                done(answer?);
+                match answer {
+                    Ok(Some(step)) => done(step),
+                    Ok(None) => {}
+                    Err(error) => first = first.and(Err(error)),
+                }
             }
+            first?;
         }
         Ok::<(), Error>(())
     }))
