@@ -209,14 +209,15 @@ fn help_of_route() {
     -- stdout
     Show where a key lives, from the topology file alone
 
-    Usage: shardctl route [OPTIONS] <COLUMN=VALUE>...
+    Usage: shardctl route [OPTIONS] [COLUMN=VALUE]...
 
     Arguments:
-      <COLUMN=VALUE>...  Keys, such as memberId=1001 or memberAccount=alice@example.com
+      [COLUMN=VALUE]...  Keys, such as memberId=1001 or memberAccount=alice@example.com
 
     Options:
-          --table <NAME>  Look at this logical table only (can be repeated)
-      -h, --help          Print help (see more with '--help')
+          --sql <STATEMENT>  Show the tables that can hold an answer to this SELECT
+          --table <NAME>     Look at this logical table only (can be repeated)
+      -h, --help             Print help (see more with '--help')
 
     Global options:
       -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
@@ -576,6 +577,27 @@ fn a_key_is_routed_from_the_file_alone() {
         }
       ]
     }
+    "#);
+}
+
+#[test]
+fn a_statement_is_routed_from_the_file_alone() {
+    insta::assert_snapshot!(shardctl(&["route", "--sql", "SELECT * FROM member WHERE memberId IN (1, 17, 2)"]), @r#"
+    exit code 0
+    -- stdout
+    +----------+----------------+----------------+
+    | instance | schema         | physical table |
+    +============================================+
+    | rds-1    | user_center_01 | member_01      |
+    | rds-1    | user_center_02 | member_02      |
+    +----------+----------------+----------------+
+    the shard key `memberId` leaves 2 of 16 tables
+    "#);
+    insta::assert_snapshot!(shardctl(&["route", "--sql", "DROP TABLE member"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement is refused
+      cause:  only SELECT is answered: this tool reads
     "#);
 }
 

@@ -2,9 +2,11 @@
 
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
-use crate::report::route::{Route, RouteReport};
+use crate::query::plan::plan;
+use crate::report::route::{Route, RouteReport, StatementRoute};
 use crate::routing::Router;
 use crate::rows::key::KeyValue;
+use crate::run::query::refuse;
 use crate::topology::{LogicalTable, Spread, Topology};
 
 /// Show where a key lives, from the topology file alone
@@ -13,8 +15,11 @@ use crate::topology::{LogicalTable, Spread, Topology};
 #[derive(clap::Args, Debug)]
 pub struct RouteArgs {
     /// Keys, such as memberId=1001 or memberAccount=alice@example.com
-    #[arg(required = true, value_name = "COLUMN=VALUE")]
+    #[arg(required_unless_present = "sql", value_name = "COLUMN=VALUE")]
     keys: Vec<String>,
+    /// Show the tables that can hold an answer to this SELECT
+    #[arg(long, value_name = "STATEMENT", conflicts_with_all = ["keys", "table"])]
+    sql: Option<String>,
     /// Look at this logical table only (can be repeated)
     #[arg(long, value_name = "NAME")]
     table: Vec<String>,
@@ -26,8 +31,29 @@ pub struct RouteArgs {
 /// The topology is bad, no table is split by the column, or the value is not one of its type.
 pub async fn run(cx: &mut Context, args: RouteArgs) -> Result<Outcome> {
     let topology = cx.topology()?;
-    cx.out.show(&route(&topology, &args)?)?;
+    match &args.sql {
+        Some(sql) => cx.out.show(&statement(&topology, sql)?)?,
+        None => cx.out.show(&route(&topology, &args)?)?,
+    }
     Ok(Outcome::Clean)
+}
+
+fn statement(topology: &Topology, sql: &str) -> Result<StatementRoute> {
+    let planned = plan(sql, topology).map_err(|refusal| refuse(&refusal))?;
+    let table = topology
+        .tables
+        .values()
+        .find(|table| table.name.as_str() == planned.table)
+        .ok_or_else(|| Error::usage(format!("there is no table `{}`", planned.table)))?;
+    Ok(StatementRoute {
+        table: planned.table.clone(),
+        reason: planned.reason.clone(),
+        places: planned
+            .places
+            .iter()
+            .map(|place| topology.physical(table, *place))
+            .collect(),
+    })
 }
 
 fn route(topology: &Topology, args: &RouteArgs) -> Result<RouteReport> {

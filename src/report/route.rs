@@ -71,3 +71,28 @@ impl Report for RouteReport {
         table.to_string()
     }
 }
+
+/// The physical tables that can hold an answer to a statement.
+#[derive(Debug, Clone, Serialize)]
+pub struct StatementRoute {
+    /// The logical table.
+    pub table: String,
+    /// Why these.
+    pub reason: String,
+    /// The physical tables.
+    pub places: Vec<PhysicalTable>,
+}
+
+impl Report for StatementRoute {
+    fn text(&self, view: &View) -> String {
+        let mut table = view.table(["instance", "schema", "physical table"]);
+        for place in &self.places {
+            table.add_row([
+                place.instance.to_string(),
+                place.schema.to_string(),
+                place.table.to_string(),
+            ]);
+        }
+        format!("{table}\n{}", self.reason)
+    }
+}
