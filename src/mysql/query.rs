@@ -20,7 +20,8 @@ pub struct Reading {
     /// After this the server ends the statement by itself.
     pub timeout: Duration,
     /// The time of the statement in microseconds since 1970, so that all shards have one clock.
-    pub clock_us: Option<i64>,
+    /// It is always set: not only functions ask the time, but also TIME values made dates.
+    pub clock_us: i64,
 }
 
 /// A connection that can only read, in a transaction that can only read.
@@ -38,12 +39,13 @@ pub async fn session(server: &Server, reading: Reading) -> Result<Conn> {
             )
         }
     };
-    let clock = match reading.clock_us {
-        Some(us) => format!(", timestamp={}.{:06}", us / 1_000_000, us % 1_000_000),
-        None => String::new(),
-    };
+    let clock = format!(
+        "{}.{:06}",
+        reading.clock_us / 1_000_000,
+        reading.clock_us % 1_000_000
+    );
     for sql in [
-        format!("SET SESSION {timeout}{clock}"),
+        format!("SET SESSION {timeout}, timestamp={clock}"),
         "START TRANSACTION READ ONLY".to_owned(),
     ] {
         conn.query_drop(sql)

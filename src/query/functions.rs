@@ -7,7 +7,7 @@
 pub enum Nature {
     /// The same on every server for the same row.
     RowWise,
-    /// The time of the statement; one clock is set for all shards.
+    /// The time of the statement; one clock is set for all shards, so it is the same on all.
     Clock,
     /// An aggregate.
     Aggregate,
@@ -166,7 +166,6 @@ const ROW_WISE: &[&str] = &[
     "truncate",
     "ucase",
     "unhex",
-    "unix_timestamp",
     "upper",
     "week",
     "weekday",
@@ -185,6 +184,7 @@ const CLOCK: &[&str] = &[
     "localtime",
     "localtimestamp",
     "now",
+    "unix_timestamp",
     "utc_date",
     "utc_time",
     "utc_timestamp",

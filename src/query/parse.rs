@@ -38,10 +38,14 @@ pub struct Parsed {
 /// Byte ranges of the clauses, keywords not included.
 #[derive(Debug, Clone, Default)]
 pub struct Pieces {
-    /// Between SELECT and the first item: DISTINCT and other modifiers.
-    pub modifiers: Range<usize>,
+    /// An optimizer hint behind SELECT, which is written as a comment.
+    pub hint: Option<String>,
+    /// The words between SELECT and the first item, in capitals: DISTINCT and other modifiers.
+    pub modifiers: Vec<String>,
     /// Each item of the select list.
     pub items: Vec<Range<usize>>,
+    /// The same, as if their last word were an alias, with or without AS before it.
+    pub items_unaliased: Vec<Range<usize>>,
     /// The table's name with its schema, as written.
     pub table: Range<usize>,
     /// Where FROM starts.
@@ -393,14 +397,25 @@ fn pieces(sql: &str, tokens: &[TokenWithSpan]) -> Result<Pieces, Refusal> {
         }
         _ => false,
     };
-    while tokens.get(at).is_some_and(|(token, _)| is_modifier(token)) {
+    let behind = tokens.get(at).map_or(sql.len(), |(_, range)| range.start);
+    pieces.hint = sql[modifiers_start..behind]
+        .trim()
+        .split_once("*/")
+        .filter(|(hint, _)| hint.starts_with("/*+"))
+        .map(|(hint, _)| format!("{hint}*/"));
+    while let Some((token, _)) = tokens.get(at)
+        && is_modifier(token)
+    {
+        pieces
+            .modifiers
+            .push(token.to_string().to_ascii_uppercase());
         at += 1;
     }
-    pieces.modifiers = modifiers_start..tokens.get(at).map_or(sql.len(), |(_, range)| range.start);
 
     // The select list.
     let (items, next) = list(&tokens, at, &[Keyword::FROM]);
     pieces.items = items.iter().map(|item| item.whole.clone()).collect();
+    pieces.items_unaliased = items.into_iter().map(|item| item.unaliased).collect();
     at = next;
     let Some((_, from)) = tokens.get(at) else {
         return Err(Refusal::Unknown("the statement names no table".to_owned()));
@@ -455,6 +470,8 @@ struct Entry {
     whole: Range<usize>,
     /// Without ASC or DESC behind it.
     expression: Range<usize>,
+    /// Without its last word, and without AS before that.
+    unaliased: Range<usize>,
 }
 
 /// The entries of a comma list that ends before one of these keywords, and the token it ends at.
@@ -472,8 +489,14 @@ fn list(tokens: &[(Token, Range<usize>)], start: usize, ends: &[Keyword]) -> (Ve
             } else {
                 at - 1
             };
+            let named = match at.checked_sub(2).map(|before| keyword(&tokens[before].0)) {
+                Some(Some(Keyword::AS)) => 3,
+                _ => 2,
+            };
+            let unaliased = at.saturating_sub(named).max(first);
             entries.push(Entry {
                 whole: from.start..tokens[at - 1].1.end,
+                unaliased: from.start..tokens[unaliased].1.end,
                 expression: from.start..tokens[last].1.end,
             });
         }

@@ -6,10 +6,11 @@
 //! own weights, numbers as numbers; or that it cannot be merged exactly.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, Ident, LimitClause, OrderByKind, OrderBySort, SelectItem, Value,
+    GroupByExpr, LimitClause, OrderByKind, OrderBySort, SelectItem, Value, visit_expressions,
 };
 
 use super::Refusal;
@@ -62,8 +63,6 @@ pub struct Plan {
     pub way: Way,
     /// Why this way, for `--explain`.
     pub reason: String,
-    /// Whether the statement asks the time, so that one clock must be set for all shards.
-    pub asks_the_time: bool,
     /// The statement for each table as it was written, for `--by-shard`.
     pub as_written: Template,
 }
@@ -157,10 +156,6 @@ pub struct Scattered {
 pub fn plan(sql: &str, topology: &Topology) -> Result<Plan, Refusal> {
     let parsed = parse(sql)?;
     let table = find_table(&parsed, topology)?;
-    let asks_the_time = parsed
-        .functions
-        .iter()
-        .any(|(_, nature)| *nature == Nature::Clock);
     let whole = template(
         &parsed,
         &parsed.sql[..parsed.pieces.table.start],
@@ -171,7 +166,6 @@ pub fn plan(sql: &str, topology: &Topology) -> Result<Plan, Refusal> {
         places,
         way,
         reason,
-        asks_the_time,
         as_written: whole.clone(),
     };
     let one = || Way::One {
@@ -309,15 +303,15 @@ fn scatter(parsed: &Parsed, table: &LogicalTable, router: &Router) -> Result<Sca
             "write the statement without -- and # comments".to_owned(),
         ));
     }
-    let modifiers = parsed.sql[parsed.pieces.modifiers.clone()]
-        .trim()
-        .to_ascii_uppercase();
-    if modifiers.contains("SQL_CALC_FOUND_ROWS") {
+    let modifiers = &parsed.pieces.modifiers;
+    let has = |word: &str| modifiers.iter().any(|modifier| modifier == word);
+    if has("SQL_CALC_FOUND_ROWS") {
         return Err(inexact(
             "SQL_CALC_FOUND_ROWS counts one server's rows".to_owned(),
         ));
     }
-    let distinct = parsed.select.distinct.is_some() || modifiers.contains("DISTINCTROW");
+    // Not by the tree, which takes ALL for a kind of DISTINCT.
+    let distinct = has("DISTINCT") || has("DISTINCTROW");
     let group: &[Expr] = match &parsed.select.group_by {
         GroupByExpr::Expressions(list, _) => list,
         GroupByExpr::All(_) => &[],
@@ -348,8 +342,9 @@ fn scatter(parsed: &Parsed, table: &LogicalTable, router: &Router) -> Result<Sca
         ));
     }
     let mut extra = Vec::new();
+    let mut positions = Vec::new();
     if !group.is_empty() {
-        grouped_by(parsed, group, &items, &mut extra)?;
+        positions = grouped_by(parsed, table, group, &items, &mut extra)?;
     } else if aggregates && items.iter().any(|item| item.what == What::Plain) {
         return Err(inexact(
             "a column beside an aggregate without GROUP BY is any row's; it cannot be answered \
@@ -357,7 +352,7 @@ fn scatter(parsed: &Parsed, table: &LogicalTable, router: &Router) -> Result<Sca
                 .to_owned(),
         ));
     }
-    let order = order(parsed, &items, grouped, &mut extra)?;
+    let order = order(parsed, table, &items, grouped, &mut extra)?;
     // Aggregates in ORDER BY that are items are counted twice.
     let known = order.iter().filter(|order| match order.key {
         OrderKey::Item(index) => matches!(items[index].what, What::Aggregate { .. }),
@@ -379,24 +374,19 @@ fn scatter(parsed: &Parsed, table: &LogicalTable, router: &Router) -> Result<Sca
     let all_items: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
     let all_items = all_items.join(", ");
     let extras: String = extra.iter().map(|text| format!(", {text}")).collect();
-    let group_text = match group.is_empty() {
+    // By position: a name could be a column's as well as an alias.
+    let group_text = match positions.is_empty() {
         true => String::new(),
-        false => {
-            let texts: Vec<&str> = parsed
-                .pieces
-                .group_by
-                .iter()
-                .map(|r| &parsed.sql[r.clone()])
-                .collect();
-            format!(" GROUP BY {}", texts.join(", "))
-        }
+        false => format!(" GROUP BY {}", positions.join(", ")),
     };
-    let kept = modifiers.replace("DISTINCTROW", "").replace("DISTINCT", "");
-    let kept = if kept.trim().is_empty() {
-        String::new()
-    } else {
-        format!(" {}", kept.trim())
-    };
+    let kept: String = parsed
+        .pieces
+        .hint
+        .iter()
+        .chain(modifiers)
+        .filter(|word| !["DISTINCT", "DISTINCTROW"].contains(&word.as_str()))
+        .map(|word| format!(" {word}"))
+        .collect();
     Ok(Scatter {
         probe: Template {
             before: format!("SELECT{kept} {all_items}{extras} {}", body.before),
@@ -424,12 +414,13 @@ fn items(parsed: &Parsed, table: &LogicalTable, router: &Router) -> Result<Vec<I
     }
     list.iter()
         .zip(&parsed.pieces.items)
-        .map(|(item, range)| {
+        .zip(&parsed.pieces.items_unaliased)
+        .map(|((item, range), unaliased)| {
             let text = parsed.sql[range.clone()].to_owned();
             let (expr, expression) = match item {
                 SelectItem::UnnamedExpr(expr) => (expr, text.clone()),
-                SelectItem::ExprWithAlias { expr, alias } => {
-                    (expr, without_alias(&text, alias).to_owned())
+                SelectItem::ExprWithAlias { expr, .. } => {
+                    (expr, parsed.sql[unaliased.clone()].to_owned())
                 }
                 SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
                     return Ok(Item {
@@ -443,7 +434,7 @@ fn items(parsed: &Parsed, table: &LogicalTable, router: &Router) -> Result<Vec<I
                 }
             };
             let what = match expr {
-                Expr::Function(function) => aggregate(function, table, router)?,
+                Expr::Function(function) => aggregate(function, &expression, table, router)?,
                 _ => None,
             };
             Ok(Item {
@@ -455,29 +446,10 @@ fn items(parsed: &Parsed, table: &LogicalTable, router: &Router) -> Result<Vec<I
         .collect()
 }
 
-/// The text of an item without its alias: `x AS y`, `x y`, `x AS 'y'`.
-fn without_alias<'a>(text: &'a str, alias: &Ident) -> &'a str {
-    // The alias is the last token, quoted or not.
-    let quoted = alias.quote_style.map_or(0, char::len_utf8) * 2;
-    let inner = match alias.quote_style {
-        // A doubled quote inside is written twice.
-        Some(quote) => alias.value.len() + alias.value.matches(quote).count(),
-        None => alias.value.len(),
-    };
-    let cut = text.len().saturating_sub(inner + quoted);
-    let rest = text.get(..cut).unwrap_or(text).trim_end();
-    let lower = rest.to_ascii_lowercase();
-    match lower.strip_suffix("as") {
-        Some(before) if before.ends_with(|c: char| !c.is_alphanumeric() && c != '_') => {
-            rest[..before.len()].trim_end()
-        }
-        _ => rest,
-    }
-}
-
 /// What an aggregate call is; `None` for any other function.
 fn aggregate(
     function: &Function,
+    text: &str,
     table: &LogicalTable,
     router: &Router,
 ) -> Result<Option<What>, Refusal> {
@@ -506,8 +478,12 @@ fn aggregate(
         )));
     }
     let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
-    let argument: Vec<String> = list.args.iter().map(ToString::to_string).collect();
-    let mut argument = argument.join(", ");
+    // As it was written, DISTINCT included.
+    let argument = text
+        .split_once('(')
+        .and_then(|(_, rest)| rest.rsplit_once(')'))
+        .map_or(text, |(inside, _)| inside)
+        .to_owned();
     if distinct && matches!(kind, Function1::Count | Function1::Sum | Function1::Avg) {
         // Values that are equal lie in one shard where the shard key is one of them.
         let on_key = matches!(kind, Function1::Count)
@@ -520,7 +496,6 @@ fn aggregate(
                 router.schema_column()
             )));
         }
-        argument = format!("DISTINCT {argument}");
     }
     Ok(Some(What::Aggregate {
         function: kind,
@@ -591,27 +566,46 @@ fn spelling(text: &str, qualifier: &str) -> String {
 }
 
 /// Every plain item must be one of the group's expressions; expressions that are no item are
-/// fetched beside them.
+/// fetched beside them. Gives the positions of the group's expressions among both.
 fn grouped_by(
     parsed: &Parsed,
+    table: &LogicalTable,
     group: &[Expr],
     items: &[Item],
     extra: &mut Vec<String>,
-) -> Result<(), Refusal> {
+) -> Result<Vec<String>, Refusal> {
     let qualifier = parsed.alias.as_deref().unwrap_or(&parsed.table);
     let mut covered = BTreeSet::new();
+    let mut positions = Vec::new();
     for (expr, range) in group.iter().zip(&parsed.pieces.group_by) {
         let text = &parsed.sql[range.clone()];
-        match find_item(parsed, expr, text, items) {
+        // A column of the table comes before an alias of the same name, unlike in ORDER BY.
+        let is_column =
+            matches!(expr, Expr::Identifier(ident) if table.def.column(&ident.value).is_some());
+        let found = match is_column {
+            true => same_expression(parsed, text, items),
+            false => find_item(parsed, expr, text, items),
+        };
+        match found {
             Some(index) if items[index].what == What::Plain => {
                 covered.insert(index);
+                positions.push((index + 1).to_string());
             }
             Some(_) => {
                 return Err(Refusal::Inexact(
                     "GROUP BY an aggregate is not MySQL".to_owned(),
                 ));
             }
-            None => extra.push(text.to_owned()),
+            None if is_position(expr) => {
+                return Err(Refusal::Unknown(format!(
+                    "there is no column {text} to group by"
+                )));
+            }
+            None => {
+                refuse_aliases_inside(parsed, table, expr, text)?;
+                extra.push(text.to_owned());
+                positions.push((items.len() + extra.len()).to_string());
+            }
         }
     }
     // The same expression can be selected twice.
@@ -628,7 +622,7 @@ fn grouped_by(
             )));
         }
     }
-    Ok(())
+    Ok(positions)
 }
 
 /// The item that an expression of GROUP BY or ORDER BY means: its position, its alias, or the same
@@ -651,6 +645,10 @@ fn find_item(parsed: &Parsed, expr: &Expr, text: &str, items: &[Item]) -> Option
             return by_alias;
         }
     }
+    same_expression(parsed, text, items)
+}
+
+fn same_expression(parsed: &Parsed, text: &str, items: &[Item]) -> Option<usize> {
     let qualifier = parsed.alias.as_deref().unwrap_or(&parsed.table);
     let wanted = spelling(text, qualifier);
     items.iter().position(|item| {
@@ -658,8 +656,43 @@ fn find_item(parsed: &Parsed, expr: &Expr, text: &str, items: &[Item]) -> Option
     })
 }
 
+fn is_position(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::Number(..)))
+}
+
+/// An expression that is fetched beside the items stands in the select list, where no alias is
+/// known. A column comes before an alias of the same name there as well as in ORDER BY.
+fn refuse_aliases_inside(
+    parsed: &Parsed,
+    table: &LogicalTable,
+    expr: &Expr,
+    text: &str,
+) -> Result<(), Refusal> {
+    let is_alias = |name: &str| {
+        table.def.column(name).is_none()
+            && parsed.select.projection.iter().any(|item| {
+                matches!(item, SelectItem::ExprWithAlias { alias, .. }
+                    if alias.value.eq_ignore_ascii_case(name))
+            })
+    };
+    let found = visit_expressions(expr, |part| match part {
+        Expr::Identifier(ident) if is_alias(&ident.value) => {
+            ControlFlow::Break(ident.value.clone())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Break(alias) => Err(Refusal::Inexact(format!(
+            "`{text}`: the alias `{alias}` inside an expression is not answered; write what it \
+             stands for"
+        ))),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
 fn order(
     parsed: &Parsed,
+    table: &LogicalTable,
     items: &[Item],
     grouped: bool,
     extra: &mut Vec<String>,
@@ -680,10 +713,12 @@ fn order(
         .zip(&parsed.pieces.order_by)
         .map(|(entry, range)| {
             if entry.options.nulls_first.is_some() {
-                return Err(Refusal::Inexact("NULLS FIRST and LAST are not MySQL".to_owned()));
+                return Err(Refusal::Inexact(
+                    "NULLS FIRST and LAST are not MySQL".to_owned(),
+                ));
             }
             let text = &parsed.sql[range.clone()];
-            let is_position = matches!(&entry.expr, Expr::Value(value) if matches!(value.value, Value::Number(..)));
+            let is_position = is_position(&entry.expr);
             if is_position && has_wildcard {
                 return Err(Refusal::Inexact(
                     "ORDER BY a position behind * is not answered; name the column".to_owned(),
@@ -693,7 +728,9 @@ fn order(
             let key = match find_item(parsed, &entry.expr, text, items) {
                 Some(index) => OrderKey::Item(index),
                 None if is_position => {
-                    return Err(Refusal::Unknown(format!("there is no column {text} to order by")));
+                    return Err(Refusal::Unknown(format!(
+                        "there is no column {text} to order by"
+                    )));
                 }
                 None => {
                     let qualifier = parsed.alias.as_deref().unwrap_or(&parsed.table);
@@ -708,6 +745,7 @@ fn order(
                             )));
                         }
                         None => {
+                            refuse_aliases_inside(parsed, table, &entry.expr, text)?;
                             extra.push(text.to_owned());
                             OrderKey::Extra(extra.len() - 1)
                         }
@@ -772,6 +810,8 @@ fn comparable(
         Kind::Text if column.pads => (format!("WEIGHT_STRING(RTRIM({expression}))"), Kind::Binary),
         Kind::Text => (format!("WEIGHT_STRING({expression})"), Kind::Binary),
         Kind::Enum => (format!("({expression}) + 0"), Kind::Enum),
+        // As bytes on one server, and as digits where MariaDB computed it: MIN(bit).
+        Kind::Bit => (format!("({expression}) + 0"), Kind::Decimal),
         // The text of a FLOAT is rounded; as a DOUBLE it is exact.
         Kind::Float if ordering => (format!("({expression}) + 0e0"), Kind::Double),
         Kind::Float | Kind::Double if !ordering => {
@@ -898,7 +938,8 @@ impl Scatter {
             let (text, kind) = comparable(expression, column, false)?;
             let value = list.len();
             list.push(expression.to_owned());
-            group.push(expression.to_owned());
+            // By position: a constant would be taken for one.
+            group.push(list.len().to_string());
             let cell = if text == expression {
                 value
             } else {

@@ -158,10 +158,10 @@ impl Fleet<'_> {
             .collect()
     }
 
-    async fn session(&self, plan: &Plan, server: &Server) -> Result<Conn> {
+    async fn session(&self, server: &Server) -> Result<Conn> {
         let reading = Reading {
             timeout: self.options.timeout,
-            clock_us: plan.asks_the_time.then_some(self.options.clock_us),
+            clock_us: self.options.clock_us,
         };
         let conn = query::session(server, reading).await?;
         self.running.started(server, &conn);
@@ -183,7 +183,7 @@ impl Fleet<'_> {
             .into_iter()
             .next()
             .ok_or_else(|| Error::usage("there is no shard to ask"))?;
-        let mut conn = self.session(plan, &probe.server).await?;
+        let mut conn = self.session(&probe.server).await?;
         let probed = query::probe(&probe.server, &mut conn, &probe.sql).await;
         self.running.ended(&probe.server, conn.id());
         let probed = probed?;
@@ -240,7 +240,7 @@ impl Fleet<'_> {
         sink: &mut Capped<'_>,
     ) -> Result<()> {
         let tasks = self.tasks(plan, statement)?;
-        let mut streams = self.start(plan, tasks, CONNECTIONS).await;
+        let mut streams = self.start(tasks, CONNECTIONS).await;
         let Some(mut stream) = streams.streams.pop() else {
             return Ok(());
         };
@@ -275,8 +275,7 @@ impl Fleet<'_> {
                     left: limit.unwrap_or(u64::MAX),
                 };
                 if keys.is_empty() {
-                    self.unordered(plan, tasks, &mut |row| output.row(row))
-                        .await
+                    self.unordered(tasks, &mut |row| output.row(row)).await
                 } else {
                     self.ordered(plan, tasks, keys, &mut output).await
                 }
@@ -291,7 +290,7 @@ impl Fleet<'_> {
                 ..
             } => {
                 let mut groups = Groups::new(keys, aggregates);
-                self.unordered(plan, tasks, &mut |row| {
+                self.unordered(tasks, &mut |row| {
                     groups.add(row).map_err(|fault| merge_error(&fault))?;
                     Ok(true)
                 })
@@ -307,11 +306,10 @@ impl Fleet<'_> {
     /// Rows of all shards as they come, until `take` says stop.
     async fn unordered(
         &self,
-        plan: &Plan,
         tasks: Vec<Task>,
         take: &mut (dyn FnMut(Row) -> Result<bool> + Send),
     ) -> Result<()> {
-        let mut started = self.start(plan, tasks, CONNECTIONS).await;
+        let mut started = self.start(tasks, CONNECTIONS).await;
         let streams = std::mem::take(&mut started.streams);
         let mut parts = stream::select_all(
             streams
@@ -351,7 +349,7 @@ impl Fleet<'_> {
                  on one instance"
             ))));
         }
-        let mut started = self.start(plan, tasks, CONNECTIONS_MAX).await;
+        let mut started = self.start(tasks, CONNECTIONS_MAX).await;
         let mut streams = std::mem::take(&mut started.streams);
         let mut merge = Ordered::new(keys);
         for (number, stream) in streams.iter_mut().enumerate() {
@@ -375,7 +373,7 @@ impl Fleet<'_> {
     }
 
     /// Runs the tasks, at most so many at once on an instance, each with a stream of its own.
-    async fn start(&self, plan: &Plan, tasks: Vec<Task>, at_once: usize) -> Started {
+    async fn start(&self, tasks: Vec<Task>, at_once: usize) -> Started {
         let mut set = JoinSet::new();
         let mut streams = Vec::new();
         let mut gates: BTreeMap<String, Arc<tokio::sync::Semaphore>> = BTreeMap::new();
@@ -388,7 +386,7 @@ impl Fleet<'_> {
                 .clone();
             let reading = Reading {
                 timeout: self.options.timeout,
-                clock_us: plan.asks_the_time.then_some(self.options.clock_us),
+                clock_us: self.options.clock_us,
             };
             let running = self.running.clone();
             set.spawn(async move {
@@ -426,7 +424,7 @@ impl Fleet<'_> {
         };
         let rows_max = self.options.rows_max;
         let mut answers = stream::iter(tasks.into_iter().map(|task| async move {
-            let mut started = self.start(plan, vec![task], 1).await;
+            let mut started = self.start(vec![task], 1).await;
             let (mut columns, mut rows) = (Vec::new(), Vec::new());
             if let Some(mut stream) = started.streams.pop() {
                 while let Some(part) = stream.recv().await {
