@@ -29,6 +29,9 @@ use support::{Engine, Sandbox, on_each_engine};
 /// Rows of each table.
 const ROWS: i64 = 600;
 
+/// The time of all statements, far from the servers' own.
+const CLOCK_US: i64 = 1_700_000_000_000_000;
+
 #[derive(Default)]
 struct Answer {
     names: Vec<String>,
@@ -253,6 +256,9 @@ impl World {
         conn.query_drop(format!("USE {}", self.reference))
             .await
             .unwrap();
+        conn.query_drop(format!("SET timestamp={}", CLOCK_US / 1_000_000))
+            .await
+            .unwrap();
         let mut result = conn
             .query_iter(sql)
             .await
@@ -285,7 +291,7 @@ impl World {
             options: QueryOptions {
                 timeout: Duration::from_secs(60),
                 rows_max: 100_000,
-                clock_us: 1_700_000_000_000_000,
+                clock_us: CLOCK_US,
             },
         };
         let mut answer = Answer::default();
@@ -398,7 +404,15 @@ fn generate(rng: &mut ChaCha8Rng) -> Generated {
         |rng: &mut ChaCha8Rng, list: &[&str]| list[rng.random_range(0..list.len())].to_owned();
     let condition = |rng: &mut ChaCha8Rng| -> String {
         let number = rng.random_range(-100..700);
-        match rng.random_range(0..14) {
+        match rng.random_range(0..22) {
+            13 => format!("{key} <=> {number} OR {key} = '{number}.0'"),
+            14 => format!("NOT {key} BETWEEN {number} AND {}", number + 300),
+            15 => format!("{key} IN ('{number}', {}.0, NULL)", number + 1),
+            16 => format!("{number} < {key} && {key} < {}", number + 20),
+            17 => format!("{key} % 16 = {} || ci LIKE '%a'", rng.random_range(0..16)),
+            18 => format!("{key} = {number} = n > 0"),
+            19 => format!("{key} - 1 = {number} OR -{key} = {number}"),
+            20 => "tm BETWEEN '-10:00' AND '90:00' AND b & 3".to_owned(),
             0 => format!("{key} = {number}"),
             1 => format!("{key} IN ({number}, {}, 5)", number + 16),
             2 => format!("{key} = '{number}'"),
@@ -446,7 +460,19 @@ fn generate(rng: &mut ChaCha8Rng) -> Generated {
             let order = match rng.random_range(0..4) {
                 0 => "1".to_owned(),
                 1 => "n + 1".to_owned(),
-                2 => pick(rng, &["upper(bin)", "x", "length(ci)", "-d2"]),
+                2 => pick(
+                    rng,
+                    &[
+                        "upper(bin)",
+                        "x",
+                        "length(ci)",
+                        "-d2",
+                        "e = 'a'",
+                        "n IS NULL",
+                        "f * 2",
+                        "ABS(n) % 7",
+                    ],
+                ),
                 _ => pick(rng, &COLUMNS[..19]),
             };
             let (first, second) = (direction(rng), direction(rng));
@@ -471,6 +497,9 @@ fn generate(rng: &mut ChaCha8Rng) -> Generated {
                     "concat(ci, '-', bin) AS both_of_them, d2 + 1",
                     "t1.*, t1.n + 1",
                     "e, s, b, vb, tm",
+                    "ALL e, y",
+                    "n AS y, y AS `n`, 'FROM' AS \"GROUP BY\"",
+                    "CASE WHEN n > 0 THEN bin ELSE np END, NOT n, n || d2, n ^ 5",
                 ],
             );
             let alias = if list.contains("t1") { " AS t1" } else { "" };
@@ -513,9 +542,32 @@ fn generate(rng: &mut ChaCha8Rng) -> Generated {
             let aggregate = pick(
                 rng,
                 &[
-                    "COUNT(*)", "COUNT(n)", "SUM(n)", "SUM(d2)", "AVG(n)", "AVG(d2)", "AVG(d5)",
-                    "MIN(n)", "MAX(dt)", "MAX(tm)", "MIN(big)", "SUM(big)", "MAX(vb)", "SUM(db)",
-                    "MIN(y)", "AVG(big)",
+                    "COUNT(*)",
+                    "COUNT(n)",
+                    "SUM(n)",
+                    "SUM(d2)",
+                    "AVG(n)",
+                    "AVG(d2)",
+                    "AVG(d5)",
+                    "MIN(n)",
+                    "MAX(dt)",
+                    "MAX(tm)",
+                    "MIN(big)",
+                    "SUM(big)",
+                    "MAX(vb)",
+                    "SUM(db)",
+                    "MIN(y)",
+                    "AVG(big)",
+                    "MIN(e)",
+                    "SUM(y)",
+                    "SUM(b)",
+                    "MAX(db)",
+                    "MIN(f)",
+                    "SUM(n > 0 || d2 < 0)",
+                    "COUNT(n + NULL)",
+                    "MAX(n DIV 2)",
+                    "AVG(n / 3)",
+                    "SUM(d2 * d5)",
                 ],
             );
             let loose = (0..groups.len())
@@ -524,16 +576,20 @@ fn generate(rng: &mut ChaCha8Rng) -> Generated {
                 })
                 .collect();
             let list = groups.join(", ");
-            let order = match rng.random_range(0..3) {
+            let positions: Vec<String> = (1..=groups.len()).map(|n| n.to_string()).collect();
+            let positions = positions.join(", ");
+            let order = match rng.random_range(0..4) {
                 0 => format!(" ORDER BY {} DESC, {list}", groups.len() + 1),
                 1 => format!(" ORDER BY {list}"),
+                2 => format!(" ORDER BY a, {positions}"),
                 _ => String::new(),
             };
+            let by = pick(rng, &[list.as_str(), positions.as_str()]);
             let total = !order.is_empty();
             let limit = if total { limit } else { String::new() };
             Generated {
                 sql: format!(
-                    "SELECT {list}, {aggregate} AS a FROM {table}{filter} GROUP BY {list}{order}{limit}"
+                    "SELECT {list}, {aggregate} AS a FROM {table}{filter} GROUP BY {by}{order}{limit}"
                 ),
                 total,
                 window: false,
@@ -551,6 +607,8 @@ fn generate(rng: &mut ChaCha8Rng) -> Generated {
                         "MAX(big), MIN(big)",
                         "AVG(n)",
                         "SUM(d5), AVG(d2)",
+                        "MIN(tm), MAX(vb), MIN(b), MAX(y), MAX(f), MIN(db)",
+                        "SUM(n = 1 XOR y > 1995), COUNT(NULLIF(e, 'a')), AVG(n * d5)",
                     ],
                 );
                 Generated {
@@ -609,6 +667,7 @@ on_each_engine! {
 
     async fn known_traps_are_answered_as_by_one_server(engine) {
         let world = world(engine).await;
+        let (mut answered, mut refused) = (0, Vec::new());
         for (sql, total, loose) in [
             ("SELECT id FROM t WHERE id = 5 || id = 7 ORDER BY id", true, &[][..]),
             ("SELECT id FROM t WHERE id = '5'", true, &[]),
@@ -654,11 +713,73 @@ on_each_engine! {
             ("SELECT IF(n > 0, 'p', 'm') AS sign, COUNT(*) FROM u GROUP BY sign ORDER BY sign", true, &[]),
             ("SELECT EXTRACT(YEAR FROM dt), COUNT(*) FROM u GROUP BY EXTRACT(YEAR FROM dt) ORDER BY 1", true, &[]),
             ("SELECT k FROM u WHERE k BETWEEN 3 AND 9 ORDER BY k", true, &[]),
+            ("SELECT n % 3 AS n, COUNT(*) FROM t GROUP BY n ORDER BY COUNT(*)", false, &[]),
+            ("SELECT n % 3 AS y, COUNT(*) FROM t GROUP BY y", false, &[]),
+            ("SELECT id % 2 AS n, n AS m FROM t GROUP BY n", false, &[]),
+            ("SELECT n AS y, COUNT(*) FROM t GROUP BY y, n ORDER BY n", false, &[]),
+            ("SELECT n * 2 AS x, id FROM t ORDER BY x + 1, id", true, &[]),
+            ("SELECT -n AS n, id FROM t ORDER BY n, id", true, &[]),
+            ("SELECT -n AS n, id FROM t ORDER BY n + 0, id", true, &[]),
+            ("SELECT -n AS n, id FROM t ORDER BY t.n, id", true, &[]),
+            ("SELECT 5, COUNT(*) FROM t GROUP BY 1", true, &[]),
+            ("SELECT 2 AS two, n, COUNT(*) FROM t GROUP BY two, n ORDER BY n", true, &[]),
+            ("SELECT 'x', n, COUNT(*) FROM t GROUP BY 1, 2 ORDER BY 2", true, &[]),
+            ("SELECT DISTINCT 7, e FROM t ORDER BY e", true, &[]),
+            ("SELECT DISTINCT NULL, e FROM t ORDER BY e", true, &[]),
+            ("SELECT n AS 'it''s', id FROM t ORDER BY n, id LIMIT 20", true, &[]),
+            ("SELECT n + 1 AS `a``b`, id FROM t ORDER BY `a``b`, id LIMIT 20", true, &[]),
+            ("SELECT n \"q\", COUNT(*) FROM t GROUP BY 1 ORDER BY n", true, &[]),
+            ("SELECT n + 1 /* one */ AS x /* two */, COUNT(*) FROM t GROUP BY x ORDER BY x", true, &[]),
+            ("SELECT COUNT(ci = 'it''s' OR n = 3 || NULL), SUM(bin = 'a''b'), SUM(!n + 1), SUM(- -n) FROM t", true, &[]),
+            ("SELECT SUM(ci LIKE 'a\\'b'), SUM(ci LIKE '%\\'%'), SUM(n ^ 3 & 7), SUM(n DIV 2) FROM t", true, &[]),
+            ("SELECT SUM(y), SUM(b), MIN(b), MAX(b), SUM(NULL), COUNT(NULL), MIN(NULL) FROM t", true, &[]),
+            ("SELECT SUM(tm) FROM t", true, &[]),
+            ("SELECT SUM(dt), AVG(ts) FROM t", true, &[]),
+            ("SELECT AVG(y), AVG(b) FROM t", true, &[]),
+            ("SELECT MIN(f), MAX(f), MIN(db), MAX(db) FROM t", true, &[]),
+            ("SELECT MIN(tm), MAX(tm), MIN(ts), MIN(vb), MAX(vb), MIN(c), MAX(l1) FROM t", true, &[5, 6]),
+            ("SELECT n, MAX(bin), MIN(bin) FROM t GROUP BY n ORDER BY MAX(bin) DESC, n", true, &[1, 2]),
+            ("SELECT s, e, COUNT(*), SUM(d2), AVG(d5) FROM t GROUP BY s, e ORDER BY SUM(d2) DESC, e, s", true, &[]),
+            ("SELECT UNIX_TIMESTAMP() > 0, id FROM t ORDER BY id LIMIT 3", true, &[]),
+            ("SELECT NOW(), CURDATE(), UTC_TIMESTAMP, UNIX_TIMESTAMP(), LOCALTIME, id FROM t ORDER BY id", true, &[]),
+            ("SELECT CAST('10:00' AS DATETIME), CAST(tm AS DATE), id FROM t ORDER BY id", true, &[]),
+            ("SELECT DISTINCT UTC_DATE, UNIX_TIMESTAMP() - UNIX_TIMESTAMP() FROM t", true, &[]),
+            ("SELECT id FROM t ORDER BY n IS NULL, n DESC, id LIMIT 5, 40", true, &[]),
+            ("SELECT id FROM t ORDER BY RIGHT(bin, 1), CASE e WHEN 'a' THEN 2 ELSE 1 END, id", true, &[]),
+            ("SELECT id, n FROM t ORDER BY 2 DESC, 1 LIMIT 30 OFFSET 7", true, &[]),
+            ("SELECT id FROM t ORDER BY id LIMIT 590, 18446744073709551615", true, &[]),
+            ("SELECT id FROM t WHERE id BETWEEN 100 AND 50", true, &[]),
+            ("SELECT id FROM t WHERE 5 <= id AND id < 9 ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id BETWEEN 4.5 AND 9.5 ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id > 3 AND id <= '9' ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id IN (5, '7', 9.0, 11.5, 0x0d) ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id = 0x05 OR id = b'111' ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id = TRUE OR id = '007' ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id NOT IN (5, 7) AND id BETWEEN 1 AND 9 ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id BETWEEN 1 AND 9 IN (0) ORDER BY id LIMIT 9", true, &[]),
+            ("SELECT id FROM t WHERE (id, n) = (5, n) ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE CASE WHEN id = 5 THEN 1 ELSE n = 3 END ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id = 5 IS NOT TRUE AND id < 20 ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE id - 5 = 0 OR -id = 3 ORDER BY id", true, &[]),
+            ("SELECT id FROM t WHERE ID = 5 OR t.ID = 7 ORDER BY Id", true, &[]),
+            ("SELECT k FROM u WHERE k = -17 OR k IN (-1, -2) ORDER BY k", true, &[]),
+            ("SELECT /*+ NO_ICP(t) */ DISTINCT e FROM t ORDER BY e", true, &[]),
+            ("SELECT /* DISTINCTROW */ e FROM t", false, &[]),
+            ("SELECT DISTINCTROW e FROM t", false, &[]),
+            ("SELECT SQL_NO_CACHE ALL e FROM t", false, &[]),
+            ("SELECT n FROM t USE INDEX (PRIMARY) WHERE id > 5", false, &[]),
+            ("SELECT n, COUNT(*) FROM t IGNORE INDEX FOR GROUP BY (PRIMARY) GROUP BY n", false, &[]),
+            ("SELECT j, COUNT(*) FROM t GROUP BY j", false, &[]),
         ] {
-            if let Outcome::Refused(why) = world.compare(sql, total, false, loose).await {
-                println!("refused: {sql}: {why}");
+            match world.compare(sql, total, false, loose).await {
+                Outcome::Answered => answered += 1,
+                Outcome::Refused(why) => refused.push(format!("{sql}: {why}")),
             }
         }
+        println!("{answered} answered, all equal; refused: {refused:#?}");
+        // JSON has an order of its own on one of the servers; HAVING, and what one server answers
+        // with any row's value.
+        assert!(refused.len() <= 12, "too many are refused: {refused:#?}");
     }
 
     async fn what_cannot_be_merged_exactly_is_refused(engine) {
