@@ -797,6 +797,7 @@ on_each_engine! {
             ("SELECT n FROM t WHERE n IN (SELECT n FROM u)", "subqueries"),
             ("SELECT ROW_NUMBER() OVER (ORDER BY n) FROM t", "window"),
             ("SELECT f, COUNT(*) FROM t GROUP BY f", "floating point"),
+            ("SELECT n, MIN(e) AS a FROM t GROUP BY n ORDER BY a, n", "by number"),
         ] {
             match world.compare(sql, false, false, &[]).await {
                 Outcome::Refused(why) => assert!(why.contains(reason), "{sql}: {why}"),

@@ -22,6 +22,7 @@ use crate::names::quote;
 use crate::routing::Router;
 use crate::rows::cell::{Column, Kind};
 use crate::rows::key::KeyType;
+use crate::schema::ColumnType;
 use crate::topology::{Assumption, LogicalTable, PhysicalTable, Place, Spread, Topology};
 
 /// A statement with a hole for the physical table.
@@ -656,6 +657,30 @@ fn same_expression(parsed: &Parsed, text: &str, items: &[Item]) -> Option<usize>
     })
 }
 
+/// Whether a column of an ENUM or SET type is in the item.
+fn has_enum(item: &SelectItem, table: &LogicalTable) -> bool {
+    let is_enum = |name: &str| {
+        table.def.column(name).is_some_and(|column| {
+            matches!(
+                column.kind,
+                ColumnType::Enum { .. } | ColumnType::Set { .. }
+            )
+        })
+    };
+    visit_expressions(item, |part| {
+        let name = match part {
+            Expr::Identifier(ident) => Some(ident),
+            Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        match name {
+            Some(ident) if is_enum(&ident.value) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    })
+    .is_break()
+}
+
 fn is_position(expr: &Expr) -> bool {
     matches!(expr, Expr::Value(value) if matches!(value.value, Value::Number(..)))
 }
@@ -752,6 +777,20 @@ fn order(
                     }
                 }
             };
+            if let OrderKey::Item(index) = key
+                && matches!(items[index].what, What::Aggregate { function, .. }
+                    if matches!(function, Function1::Min | Function1::Max))
+                && parsed
+                    .select
+                    .projection
+                    .get(index)
+                    .is_some_and(|item| has_enum(item, table))
+            {
+                return Err(Refusal::Inexact(format!(
+                    "ORDER BY {text}: the servers find the least and the greatest ENUM or SET by \
+                     its text, and order them by number"
+                )));
+            }
             Ok(Order {
                 key,
                 descending,
