@@ -134,8 +134,29 @@ fn value(rng: &mut ChaCha8Rng, column: &str) -> String {
     }
     let text = |rng: &mut ChaCha8Rng| {
         let words = [
-            "alpha", "Alpha", "ALPHA", "alpha ", "beta", "béta", "BETA", "gamma  ", "", " ",
-            "Zeta", "zeta", "e", "é", "É", "a'b", "a-b", "ab", "10", "9",
+            "alpha",
+            "Alpha",
+            "ALPHA",
+            "alpha ",
+            "beta",
+            "béta",
+            "BETA",
+            "gamma  ",
+            "",
+            " ",
+            "Zeta",
+            "zeta",
+            "e",
+            "é",
+            "É",
+            "a'b",
+            "a-b",
+            "ab",
+            "10",
+            "9",
+            "alpha\n",
+            "alpha\t",
+            "alpha \u{1}",
         ];
         words[rng.random_range(0..words.len())].to_owned()
     };
@@ -375,10 +396,11 @@ fn show(row: &Row) -> Vec<String> {
         .collect()
 }
 
-/// A text without what collations leave out: case, accents, trailing spaces.
+/// A text without what collations leave out: case, accents, control characters, trailing spaces.
 fn plain(cell: &Cell) -> Cell {
     cell.as_ref().map(|bytes| {
         String::from_utf8_lossy(bytes)
+            .replace(|c: char| c.is_control(), "")
             .trim_end_matches(' ')
             .to_lowercase()
             .replace(['é', 'É'], "e")

@@ -260,6 +260,13 @@ fn functions(query: &Query) -> Result<Vec<(String, Nature)>, Refusal> {
                         }
                     }
                 }
+                Expr::MatchAgainst { .. } => {
+                    return ControlFlow::Break(Refusal::Inexact(
+                        "MATCH ... AGAINST ranks by each table's own statistics; over shards it is \
+                         not answered yet"
+                            .to_owned(),
+                    ));
+                }
                 Expr::Identifier(ident) if ident.value.starts_with('@') => {
                     return ControlFlow::Break(Refusal::Inexact(format!(
                         "`{}` is a variable, and each shard has its own",

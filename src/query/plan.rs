@@ -846,7 +846,12 @@ fn comparable(
 ) -> Result<(String, Kind), Refusal> {
     let refuse = |why: &str| Err(Refusal::Inexact(format!("`{expression}` {why}")));
     Ok(match column.kind {
-        Kind::Text if column.pads => (format!("WEIGHT_STRING(RTRIM({expression}))"), Kind::Binary),
+        // Under PAD SPACE the shorter text goes on in spaces, which control characters come before:
+        // a few spaces behind each text put `a` behind `a` with a line break, as the server does.
+        Kind::Text if column.pads => (
+            format!("WEIGHT_STRING(CONCAT(RTRIM({expression}), SPACE(8)))"),
+            Kind::Binary,
+        ),
         Kind::Text => (format!("WEIGHT_STRING({expression})"), Kind::Binary),
         Kind::Enum => (format!("({expression}) + 0"), Kind::Enum),
         // As bytes on one server, and as digits where MariaDB computed it: MIN(bit).
