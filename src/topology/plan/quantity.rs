@@ -100,6 +100,11 @@ fn parse(
         None => (0, rest),
     };
     let factor = unit(rest.trim()).ok_or_else(form)?;
+    // `1,5M` is one and a half million to half of the world: a comma is taken only where it can
+    // mean nothing but thousands.
+    if number.contains(',') && !(rest.is_empty() && exponent == 0 && is_in_thousands(number)) {
+        return Err(form());
+    }
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let starts = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
     if !starts(whole) || (number.contains('.') && !starts(fraction)) {
@@ -130,6 +135,16 @@ fn parse(
         return Err(QuantityError::Fraction(text.to_owned()));
     }
     u64::try_from(scaled / divisor).map_err(|_| too_large())
+}
+
+/// `1,234,567`.
+fn is_in_thousands(number: &str) -> bool {
+    let mut groups = number.split(',');
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    groups
+        .next()
+        .is_some_and(|first| (1..=3).contains(&first.len()) && digits(first))
+        && groups.all(|group| group.len() == 3 && digits(group))
 }
 
 impl fmt::Display for Count {
@@ -195,7 +210,8 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_the_forms_that_are_taken() {
         for text in [
-            "", "M", "-5", "4 0M", "40X", "1..5", "1.", ".5", "_5", "1e", "ten", "1.5.5M",
+            "", "M", "-5", "4 0M", "40X", "1..5", "1.", ".5", "_5", "1e", "ten", "1.5.5M", "1,5M",
+            "1,500M", "1,5", "1,5000", "1234,567", "1,,000", "1,000.5", "1,000e3",
         ] {
             assert!(text.parse::<Count>().is_err(), "{text}");
         }
