@@ -449,10 +449,10 @@ fn the_plan_of_2016_is_sixteen_schemas_for_two_years() {
     |    | schemas | tables each | tables | holds | rows/table | rows/instance | tables full            | lasts | next split moves | up to instances |
     +================================================================================================================================================+
     | => |      16 |           1 |     16 |   80M |  5,000,000 |    40,000,000 | 2018-01-01 (2.0 years) | yes   | 40M rows         | 16              |
-    |    |      32 |           1 |     32 |  160M |  2,500,000 |    40,000,000 | 2020-01-01 (4.0 years) | yes   | 40M rows         | 32              |
-    |    |      64 |           1 |     64 |  320M |  1,250,000 |    40,000,000 | 2024-01-01 (8.0 years) | yes   | 40M rows         | 64              |
+    |    |      32 |           1 |     32 |  160M |  2,500,000 |    40,000,000 | 2020-01-01 (4.0 years) | yes   | 80M rows         | 32              |
+    |    |      64 |           1 |     64 |  320M |  1,250,000 |    40,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 64              |
     +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
-    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It grows to 16 instances by moving whole schemas.
+    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 40M rows move.
     "#);
 }
 
@@ -468,12 +468,12 @@ fn the_plan_for_five_years_shows_the_two_year_answer_beside_it() {
     |    |      16 |           1 |     16 |   80M | 12,500,000 |   100,000,000 | 2018-01-01 (2.0 years) | no    | 40M rows         | 16              |
     |    |      16 |           2 |     32 |  160M |  6,250,000 |   100,000,000 | 2020-01-01 (4.0 years) | no    | 80M rows         | 16              |
     |    |      32 |           1 |     32 |  160M |  6,250,000 |   100,000,000 | 2020-01-01 (4.0 years) | no    | 80M rows         | 32              |
-    | => |      16 |           4 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 100M rows        | 16              |
-    |    |      32 |           2 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 100M rows        | 32              |
-    |    |      64 |           1 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 100M rows        | 64              |
+    | => |      16 |           4 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 16              |
+    |    |      32 |           2 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 32              |
+    |    |      64 |           1 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 64              |
     +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
-    recommended: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; full on 2024-01-01. It grows to 16 instances by moving whole schemas.
-    for two years: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It grows to 16 instances by moving whole schemas.
+    recommended: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; full on 2024-01-01. It holds 320M rows of each logical table in 64 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 160M rows move.
+    for two years, 80M records of about 26.7M users: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 40M rows move.
     note: the published rule plans for one to two years: what is bought for later stands idle
     "#);
 }
@@ -488,11 +488,11 @@ fn a_plan_with_disks_says_when_they_are_full() {
     |    | schemas | tables each | tables | holds | rows/table | rows/instance | size/instance | tables full            | disks full | lasts | next split moves | up to instances |
     +=============================================================================================================================================================================+
     |    |      16 |           1 |     16 |   80M |  5,625,000 |    45,000,000 | 16.8 GiB      | 2017-10-20 (1.8 years) | 2018-04-13 | no    | 40M rows         | 16              |
-    | => |      16 |           2 |     32 |  160M |  2,812,500 |    45,000,000 | 16.8 GiB      | 2019-02-06 (3.1 years) | 2018-04-13 | yes   | 45M rows         | 16              |
-    |    |      32 |           1 |     32 |  160M |  2,812,500 |    45,000,000 | 16.8 GiB      | 2019-02-06 (3.1 years) | 2018-04-13 | yes   | 45M rows         | 32              |
-    |    |      64 |           1 |     64 |  320M |  1,406,250 |    45,000,000 | 16.8 GiB      | 2020-12-01 (4.9 years) | 2018-04-13 | yes   | 45M rows         | 64              |
+    | => |      16 |           2 |     32 |  160M |  2,812,500 |    45,000,000 | 16.8 GiB      | 2019-02-06 (3.1 years) | 2018-04-13 | yes   | 53.7M rows       | 16              |
+    |    |      32 |           1 |     32 |  160M |  2,812,500 |    45,000,000 | 16.8 GiB      | 2019-02-06 (3.1 years) | 2018-04-13 | yes   | 53.7M rows       | 32              |
+    |    |      64 |           1 |     64 |  320M |  1,406,250 |    45,000,000 | 16.8 GiB      | 2020-12-01 (4.9 years) | 2018-04-13 | yes   | 53.7M rows       | 64              |
     +----+---------+-------------+--------+-------+------------+---------------+---------------+------------------------+------------+-------+------------------+-----------------+
-    recommended: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; full on 2019-02-06. It grows to 16 instances by moving whole schemas.
+    recommended: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; the disks are full on 2018-04-13, before the tables are. It holds 160M rows of each logical table in 32 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when the disks are full, half of them move to as many new instances: 53.7M rows.
     "#);
 }
 

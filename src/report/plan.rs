@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Report, View, bytes, count, right_align};
 use crate::topology::plan::quantity::Count;
-use crate::topology::plan::{Candidate, Plan};
+use crate::topology::plan::{Candidate, Plan, years};
 
 /// What `plan` shows.
 #[derive(Debug, Clone, Serialize)]
@@ -20,7 +20,7 @@ impl Report for PlanReport {
         let plan = &self.plan;
         let estimate = &plan.estimate;
         let mut text = format!(
-            "{} rows a year{}{}, from {}: {} records after {} years, about {} users at {} records \
+            "{} rows a year{}{}, from {}: {} records after {}, about {} users at {} records \
              each\n",
             Count(estimate.rows_per_year),
             match estimate.growth_basis_points {
@@ -33,14 +33,19 @@ impl Report for PlanReport {
             },
             estimate.start,
             Count(plan.rows_at_horizon),
-            estimate.years,
+            years(estimate.years),
             Count(plan.users_at_horizon),
             estimate.records_per_user,
         );
         text.push_str(&candidates(plan, view));
         text.push_str(&format!("\nrecommended: {}", plan.reason));
         if let Some(two) = &self.two_years {
-            text.push_str(&format!("\nfor two years: {}", two.reason));
+            text.push_str(&format!(
+                "\nfor two years, {} records of about {} users: {}",
+                Count(two.rows_at_horizon),
+                Count(two.users_at_horizon),
+                two.reason
+            ));
         }
         for note in &plan.notes {
             text.push_str(&format!("\nnote: {note}"));
@@ -95,7 +100,10 @@ fn candidates(plan: &Plan, view: &View) -> String {
         }
         cells.extend([
             if candidate.lasts { "yes" } else { "no" }.to_owned(),
-            format!("{} rows", Count(candidate.next_split_rows)),
+            candidate
+                .next_split
+                .as_ref()
+                .map_or_else(never, |split| format!("{} rows", Count(split.rows))),
             candidate.instances_max.to_string(),
         ]);
         table.add_row(cells);

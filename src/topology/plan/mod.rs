@@ -29,6 +29,9 @@ pub const LARGE_ROW_BYTES: u64 = 4_096;
 /// Years that a plan can look ahead.
 pub const YEARS_MAX: u32 = 100;
 
+/// Instances that can be planned: far above any fleet.
+pub const INSTANCES_MAX: u32 = 4_096;
+
 /// Schemas and tables per schema that a candidate can have.
 const SCHEMAS_MAX: u32 = 65_536;
 const TABLES_PER_SCHEMA_MAX: u32 = 16_384;
@@ -75,9 +78,20 @@ pub enum PlanError {
     /// No servers.
     #[error("at least one instance is needed")]
     NoInstances,
+    /// More servers than any fleet.
+    #[error("{0} instances are more than the {INSTANCES_MAX} that can be planned")]
+    TooManyInstances(u32),
     /// A horizon that is none.
     #[error("--years must be 1 to {YEARS_MAX}, not {0}")]
     Years(u32),
+    /// A horizon beyond the calendar.
+    #[error("{years} years from {start} end beyond the calendar")]
+    Calendar {
+        /// The day the first year starts.
+        start: Date,
+        /// Years to plan for.
+        years: u32,
+    },
     /// Records per user of nothing.
     #[error("a user has at least one record: --records-per-user is 0")]
     NoRecords,
@@ -143,11 +157,38 @@ pub struct Candidate {
     pub disk_full: Option<Date>,
     /// Whether it lasts until the horizon.
     pub lasts: bool,
-    /// Rows that doubling the instances moves when the first limit is met, or at the horizon where
-    /// that is sooner: half of all, as whole schemas.
-    pub next_split_rows: u64,
-    /// Instances it can grow to by moving whole schemas, without splitting a table.
+    /// What has to be done when the first limit is met; `None` where none is within a hundred
+    /// years.
+    pub next_split: Option<NextSplit>,
+    /// The numbers of instances, from the one it starts with, over which its schemas spread
+    /// evenly: it grows to each by moving whole schemas, without splitting a table.
+    pub instance_counts: Vec<u32>,
+    /// Instances it can grow to that way at most.
     pub instances_max: u32,
+}
+
+/// The step that the first limit calls for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NextSplit {
+    /// The day it is due: the first limit is met.
+    pub due: Date,
+    /// What it is.
+    pub kind: SplitKind,
+    /// Rows that it moves.
+    pub rows: u64,
+    /// Bytes that it moves, where the size of a row is known.
+    pub bytes: Option<u64>,
+}
+
+/// What relieves a layout. Either way half of the rows move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SplitKind {
+    /// The disks are full: twice the instances, half of the schemas move as they are.
+    MoveSchemas,
+    /// The tables are full, or no schema is left to move: twice the schemas, half of the rows of
+    /// each go to the new one. More servers alone would leave the tables as full as they are.
+    SplitSchemas,
 }
 
 /// Candidates, and which one to take.
@@ -260,7 +301,10 @@ pub fn plan(estimate: &Estimate) -> Result<Plan, PlanError> {
     let horizon = estimate
         .start
         .checked_add((estimate.years as i32).years())
-        .map_err(|_| PlanError::Years(estimate.years))?;
+        .map_err(|_| PlanError::Calendar {
+            start: estimate.start,
+            years: estimate.years,
+        })?;
 
     let mut candidates = Vec::new();
     for schemas in schema_counts(&estimate)? {
@@ -268,7 +312,8 @@ pub fn plan(estimate: &Estimate) -> Result<Plan, PlanError> {
         // One size too small shows what the next buys; the first that lasts ends the row.
         loop {
             let candidate = candidate(&estimate, schemas, per_schema, rows_at_horizon, horizon);
-            let enough = u128::from(candidate.capacity) >= rows;
+            // Tables that are full from the start hold the rows, but do not last.
+            let enough = candidate.tables_full.is_none_or(|date| date >= horizon);
             candidates.push(candidate);
             if enough {
                 break;
@@ -282,7 +327,7 @@ pub fn plan(estimate: &Estimate) -> Result<Plan, PlanError> {
             per_schema *= 2;
         }
     }
-    let recommended = recommend(&candidates);
+    let recommended = recommend(&candidates, horizon);
     // What is far too small to be of use says nothing.
     let best = candidates[recommended].clone();
     candidates.retain(|candidate| {
@@ -322,6 +367,9 @@ fn check(estimate: &Estimate) -> Result<(), PlanError> {
     }
     if estimate.instances == 0 {
         return Err(PlanError::NoInstances);
+    }
+    if estimate.instances > INSTANCES_MAX {
+        return Err(PlanError::TooManyInstances(estimate.instances));
     }
     if estimate.records_per_user == 0 {
         return Err(PlanError::NoRecords);
@@ -368,13 +416,25 @@ fn candidate(
         .map(|(disk, row)| u128::from(disk / row) * u128::from(estimate.instances));
     let disk_full = disk_rows.and_then(|rows| growth.reaches(rows));
     let first = [tables_full, disk_full].into_iter().flatten().min();
-    let per_instance = rows_at_horizon.div_ceil(u64::from(estimate.instances));
-    let split_rows = match first {
-        Some(date) if date < horizon => {
-            disk_rows.map_or(u128::from(capacity), |rows| rows.min(u128::from(capacity)))
+    let next_split = first.map(|due| {
+        let (kind, rows) = match (tables_full == Some(due), disk_rows) {
+            (false, Some(rows)) if schemas.is_multiple_of(estimate.instances.saturating_mul(2)) => {
+                (SplitKind::MoveSchemas, rows)
+            }
+            (false, Some(rows)) => (SplitKind::SplitSchemas, rows),
+            _ => (SplitKind::SplitSchemas, u128::from(capacity)),
+        };
+        // More may be there than the limit, from the start.
+        let moved = rows.max(u128::from(estimate.existing_rows)) / 2;
+        let moved = u64::try_from(moved).unwrap_or(u64::MAX);
+        NextSplit {
+            due,
+            kind,
+            rows: moved,
+            bytes: estimate.row_bytes.map(|row| moved.saturating_mul(row)),
         }
-        _ => u128::from(rows_at_horizon),
-    };
+    });
+    let per_instance = rows_at_horizon.div_ceil(u64::from(estimate.instances));
     Candidate {
         schemas,
         tables_per_schema,
@@ -389,61 +449,113 @@ fn candidate(
         days_until_full: tables_full.map(|date| days_between(estimate.start, date)),
         disk_full,
         lasts: first.is_none_or(|date| date >= horizon),
-        next_split_rows: u64::try_from(split_rows / 2).unwrap_or(u64::MAX),
+        next_split,
+        instance_counts: (estimate.instances..=schemas)
+            .filter(|count| schemas.is_multiple_of(*count))
+            .collect(),
         instances_max: schemas,
     }
 }
 
 /// The smallest that lasts; among equals the one with the fewest schemas, which is the usual
 /// layout. Where the disks end it before the horizon no layout helps, and the tables decide.
-fn recommend(candidates: &[Candidate]) -> usize {
-    let order = |candidate: &Candidate| (candidate.tables, candidate.schemas);
-    let best = |lasts: &dyn Fn(&Candidate) -> bool| {
-        candidates
-            .iter()
-            .enumerate()
-            .filter(|(_, candidate)| lasts(candidate))
-            .min_by_key(|(_, candidate)| order(candidate))
-            .map(|(index, _)| index)
-    };
-    best(&|candidate| candidate.lasts)
-        .or_else(|| {
-            best(&|candidate| {
-                candidate.rows_per_table_at_horizon * candidate.tables <= candidate.capacity
-            })
-        })
-        .unwrap_or(0)
+fn recommend(candidates: &[Candidate], horizon: Date) -> usize {
+    candidates
+        .iter()
+        .enumerate()
+        .filter(|(_, candidate)| candidate.tables_full.is_none_or(|date| date >= horizon))
+        .min_by_key(|(_, candidate)| (candidate.tables, candidate.schemas))
+        .map_or(0, |(index, _)| index)
 }
 
 fn reason(estimate: &Estimate, best: &Candidate) -> String {
-    let layout = format!(
-        "{} schemas of {} on {} instances",
+    let years = years(estimate.years);
+    let mut text = format!(
+        "{} {} of {} on {}: ",
         best.schemas,
+        if best.schemas == 1 {
+            "schema"
+        } else {
+            "schemas"
+        },
         match best.tables_per_schema {
             1 => "one table".to_owned(),
             n => format!("{n} tables"),
         },
-        estimate.instances
+        match estimate.instances {
+            1 => "one instance".to_owned(),
+            n => format!("{n} instances"),
+        },
     );
-    let lasts = match (best.lasts, best.disk_full, best.tables_full) {
+    let disks_first = best
+        .disk_full
+        .filter(|disk| best.tables_full.is_none_or(|tables| *disk < tables));
+    text.push_str(&match (best.lasts, disks_first, best.tables_full) {
         (false, Some(date), _) => format!(
-            "but the disks are full on {date}, before the {} years are over: more instances or \
-             larger disks are needed",
-            estimate.years
+            "but the disks are full on {date}, before the {years} are over: more instances or \
+             larger disks are needed"
         ),
-        (_, _, Some(date)) => format!(
-            "the smallest layout that lasts {} years; full on {date}",
-            estimate.years
+        (_, Some(date), _) => format!(
+            "the smallest layout that lasts {years}; the disks are full on {date}, before the \
+             tables are"
         ),
-        (_, _, None) => format!(
-            "the smallest layout that lasts {} years; not full in a hundred",
-            estimate.years
+        (_, None, Some(date)) => {
+            format!("the smallest layout that lasts {years}; full on {date}")
+        }
+        (_, None, None) => {
+            format!("the smallest layout that lasts {years}; not full in a hundred")
+        }
+    });
+    text.push_str(&format!(
+        ". It holds {} rows of each logical table in {}. ",
+        Count(best.capacity),
+        match best.tables {
+            1 => "one physical table".to_owned(),
+            n => format!("{n} physical tables"),
+        }
+    ));
+    text.push_str(&match best.instance_counts.as_slice() {
+        [] | [_] => "It cannot grow by moving whole schemas".to_owned(),
+        [_, counts @ ..] => format!(
+            "It grows to {} instances by moving whole schemas",
+            enumerate(counts)
         ),
+    });
+    if let Some(split) = &best.next_split {
+        text.push_str(&match split.kind {
+            SplitKind::MoveSchemas => format!(
+                "; when the disks are full, half of them move to as many new instances: {} rows",
+                Count(split.rows)
+            ),
+            SplitKind::SplitSchemas => format!(
+                "; when it is full, each is split in two: {} rows move",
+                Count(split.rows)
+            ),
+        });
+    }
+    text.push('.');
+    text
+}
+
+/// `one year`, `5 years`.
+pub(crate) fn years(count: u32) -> String {
+    match count {
+        1 => "one year".to_owned(),
+        n => format!("{n} years"),
+    }
+}
+
+/// `4, 8 or 16`; of a long list the first few and the last.
+fn enumerate(counts: &[u32]) -> String {
+    let text = |counts: &[u32]| {
+        let counts: Vec<String> = counts.iter().map(u32::to_string).collect();
+        counts.join(", ")
     };
-    format!(
-        "{layout}: {lasts}. It grows to {} instances by moving whole schemas.",
-        best.instances_max
-    )
+    match counts {
+        [.., last] if counts.len() > 6 => format!("{} ... {last}", text(&counts[..4])),
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", text(first)),
+        _ => text(counts),
+    }
 }
 
 #[cfg(test)]
@@ -523,6 +635,84 @@ mod tests {
     }
 
     #[test]
+    fn tables_that_are_full_from_the_start_do_not_last() {
+        let full = Estimate {
+            rows_per_year: 0,
+            existing_rows: 80_000_000,
+            schemas: Some(16),
+            ..estimate()
+        };
+        assert_eq!(best(&full), (16, 2, None));
+    }
+
+    #[test]
+    fn only_counts_that_spread_evenly_are_grown_to() {
+        let check = |instances, schemas, expected: &[u32]| {
+            let estimate = Estimate {
+                instances,
+                schemas: Some(schemas),
+                ..estimate()
+            };
+            assert_eq!(plan(&estimate).unwrap().best().instance_counts, expected);
+        };
+        check(2, 16, &[2, 4, 8, 16]);
+        check(2, 12, &[2, 3, 4, 6, 12]);
+        check(3, 24, &[3, 4, 6, 8, 12, 24]);
+        check(16, 16, &[16]);
+    }
+
+    #[test]
+    fn full_tables_are_split_and_full_disks_are_shared_out() {
+        let split = |estimate: &Estimate| {
+            let split = plan(estimate).unwrap().best().next_split.clone().unwrap();
+            (split.kind, split.rows, split.due.to_string())
+        };
+        assert_eq!(
+            split(&estimate()),
+            (SplitKind::SplitSchemas, 40_000_000, "2018-01-01".to_owned())
+        );
+        let disk = Estimate {
+            row_bytes: Some(1_000),
+            disk_per_instance: Some(20_000_000_000),
+            ..estimate()
+        };
+        assert_eq!(
+            split(&disk),
+            (SplitKind::MoveSchemas, 20_000_000, "2017-01-01".to_owned())
+        );
+        // Sixteen servers with a schema each have none to give away.
+        let single = Estimate {
+            instances: 16,
+            schemas: Some(16),
+            disk_per_instance: Some(2_500_000_000),
+            ..disk
+        };
+        assert_eq!(split(&single).0, SplitKind::SplitSchemas);
+    }
+
+    #[test]
+    fn the_reason_names_the_limit_that_is_met_first() {
+        let reason = |change: &dyn Fn(&mut Estimate)| {
+            let mut estimate = estimate();
+            change(&mut estimate);
+            plan(&estimate).unwrap().reason
+        };
+        insta::assert_snapshot!(reason(&|_| ()), @"16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 40M rows move.");
+        insta::assert_snapshot!(reason(&|e| {
+            (e.row_bytes, e.disk_per_instance, e.years) = (Some(1_000), Some(35_000_000_000), 1);
+        }), @"16 schemas of one table on 2 instances: the smallest layout that lasts one year; the disks are full on 2017-10-02, before the tables are. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when the disks are full, half of them move to as many new instances: 35M rows.");
+        insta::assert_snapshot!(reason(&|e| {
+            (e.row_bytes, e.disk_per_instance) = (Some(1_000), Some(20_000_000_000));
+        }), @"16 schemas of one table on 2 instances: but the disks are full on 2017-01-01, before the 2 years are over: more instances or larger disks are needed. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when the disks are full, half of them move to as many new instances: 20M rows.");
+        insta::assert_snapshot!(reason(&|e| {
+            (e.instances, e.schemas, e.rows_per_year, e.years) = (1, Some(1), 10, 1);
+        }), @"1 schema of one table on one instance: the smallest layout that lasts one year; not full in a hundred. It holds 5M rows of each logical table in one physical table. It cannot grow by moving whole schemas.");
+        insta::assert_snapshot!(reason(&|e| {
+            (e.instances, e.schemas, e.rows_per_year) = (1, Some(5040), 40_000_000);
+        }), @"5040 schemas of one table on one instance: the smallest layout that lasts 2 years; not full in a hundred. It holds 25.2B rows of each logical table in 5040 physical tables. It grows to 2, 3, 4, 5 ... 5040 instances by moving whole schemas.");
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         let refused = |change: &dyn Fn(&mut Estimate), expected: &str| {
             let mut estimate = estimate();
@@ -541,12 +731,20 @@ mod tests {
         refused(&|e| e.years = 0, "--years must be 1 to 100, not 0");
         refused(&|e| e.years = 101, "--years must be 1 to 100, not 101");
         refused(
+            &|e| (e.start, e.years) = (jiff::civil::date(9990, 1, 1), 50),
+            "50 years from 9990-01-01 end beyond the calendar",
+        );
+        refused(
             &|e| (e.instances, e.schemas) = (17, Some(16)),
             "16 schemas do not spread evenly over 17 instances; take 16 instances, or 17 schemas",
         );
         refused(
             &|e| e.instances = u32::MAX,
-            "34359738360 schemas are more than the 65536 that can be planned",
+            "4294967295 instances are more than the 4096 that can be planned",
+        );
+        refused(
+            &|e| e.schemas = Some(65_538),
+            "65538 schemas are more than the 65536 that can be planned",
         );
         refused(
             &|e| (e.growth_basis_points, e.years) = (1_000_000, 100),
