@@ -4,6 +4,7 @@ pub mod compare;
 mod expression;
 pub mod parse;
 pub mod render;
+pub mod size;
 mod tokens;
 
 use serde::Serialize;
