@@ -94,8 +94,8 @@ fn help_of_plan() {
           --records-per-user <N>       Records that a user has in the largest table [default: 3]
           --start <DATE>               Day the first year starts [default: today]
           --write <FILE>               Write the recommended layout as a topology file
-          --tables <FILE>              With --write: take cluster, instances and tables from this
-                                       topology file
+          --tables <FILE>              Show the bytes of a row of each table of this topology file;
+                                       --write keeps its cluster, instances and tables
           --force                      With --write: replace the file if it is there
       -h, --help                       Print help (see more with '--help')
 
@@ -493,6 +493,36 @@ fn a_plan_with_disks_says_when_they_are_full() {
     |    |      64 |           1 |     64 |  320M |  1,406,250 |    45,000,000 | 16.8 GiB      | 2020-12-01 (4.9 years) | 2018-04-13 | yes   | 53.7M rows       | 64              |
     +----+---------+-------------+--------+-------+------------+---------------+---------------+------------------------+------------+-------+------------------+-----------------+
     recommended: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; the disks are full on 2018-04-13, before the tables are. It holds 160M rows of each logical table in 32 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when the disks are full, half of them move to as many new instances: 53.7M rows.
+    "#);
+}
+
+#[test]
+fn a_plan_for_known_tables_shows_the_bytes_of_their_rows() {
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--tables", "topology.yaml"]), @r#"
+    exit code 0
+    -- stdout
+    40M rows a year, from 2016-01-01: 80M records after 2 years, about 26.7M users at 3 records each
+    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
+    |    | schemas | tables each | tables | holds | rows/table | rows/instance | tables full            | lasts | next split moves | up to instances |
+    +================================================================================================================================================+
+    | => |      16 |           1 |     16 |   80M |  5,000,000 |    40,000,000 | 2018-01-01 (2.0 years) | yes   | 40M rows         | 16              |
+    |    |      32 |           1 |     32 |  160M |  2,500,000 |    40,000,000 | 2020-01-01 (4.0 years) | yes   | 80M rows         | 32              |
+    |    |      64 |           1 |     64 |  320M |  1,250,000 |    40,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 64              |
+    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
+    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 40M rows move.
+
+    bytes of a row, by the definitions:
+    +------------------------------------+-----+------------------------+----------------------+
+    | table                              | row | on disk, keys in order | on disk, worst order |
+    +==========================================================================================+
+    | member                             | 137 |                    228 |                  427 |
+    | member_address                     | 203 |                    251 |                  470 |
+    | member_login_account               |  92 |                    174 |                  327 |
+    | member_login_account_memberAccount |  79 |                     98 |                  183 |
+    | email_verify                       |  92 |                    114 |                  214 |
+    | member_company                     | 114 |                    140 |                  263 |
+    +------------------------------------+-----+------------------------+----------------------+
+    note: texts are taken as half as long as they may be up to 20 characters, and an eighth of what they may be above that; one character in four as a long one; TEXT, BLOB and JSON as 512 bytes; one in five nullable values as NULL
     "#);
 }
 

@@ -9,7 +9,8 @@ use jiff::civil::Date;
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::names::{InstanceName, NamePattern, SchemaName, TableName};
-use crate::report::plan::PlanReport;
+use crate::report::plan::{PlanReport, TableRow};
+use crate::schema::size::{Pages, Unknown, row_size};
 use crate::topology::file::{PHYSICAL_TABLES_MAX, parse, render};
 use crate::topology::plan::quantity::{Count, Size};
 use crate::topology::plan::{Candidate, Estimate, Plan, plan, years};
@@ -81,8 +82,9 @@ pub struct PlanArgs {
     /// Write the recommended layout as a topology file
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// With --write: take cluster, instances and tables from this topology file
-    #[arg(long, value_name = "FILE", requires = "write")]
+    /// Show the bytes of a row of each table of this topology file; --write keeps its cluster,
+    /// instances and tables
+    #[arg(long, value_name = "FILE")]
     tables: Option<PathBuf>,
     /// With --write: replace the file if it is there
     #[arg(long, requires = "write")]
@@ -132,6 +134,8 @@ fn percent(text: &str) -> Result<u32, String> {
 /// # Errors
 /// The estimates make no sense, or the file cannot be written.
 pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
+    let from = args.tables.as_deref().map(read).transpose()?;
+    let rows = from.as_ref().map(table_rows).unwrap_or_default();
     let estimate = Estimate {
         rows_per_year: args.rows_per_year.0,
         existing_rows: args.existing_rows.0,
@@ -141,6 +145,7 @@ pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
         instances: args.instances,
         schemas: args.schemas,
         row_bytes: args.row_bytes.map(|size| size.0),
+        record_bytes: rows.iter().map(|row| row.record_bytes).max(),
         disk_per_instance: args.disk_per_instance.map(|size| size.0),
         records_per_user: args.records_per_user,
         start: args
@@ -163,11 +168,12 @@ pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
     let written = args
         .write
         .as_deref()
-        .map(|path| write(path, &args, &made))
+        .map(|path| write(path, args.force, from, &made))
         .transpose()?;
     cx.out.show(&PlanReport {
         plan: made,
         two_years,
+        rows,
     })?;
     if let (Some(()), Some(path)) = (written, &args.write) {
         cx.note(&format!("wrote {}", path.display()));
@@ -175,19 +181,36 @@ pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-fn write(path: &Path, args: &PlanArgs, plan: &Plan) -> Result<()> {
+/// What a row of each table takes, by its definition.
+fn table_rows(topology: &Topology) -> Vec<TableRow> {
+    topology
+        .tables
+        .values()
+        .map(|table| {
+            let size = |pages| row_size(&table.def, &Unknown, pages);
+            let full = size(Pages::Full);
+            TableRow {
+                table: table.name.clone(),
+                record_bytes: full.record.ceil() as u64,
+                full_pages_bytes: full.total(),
+                half_full_pages_bytes: size(Pages::Half).total(),
+            }
+        })
+        .collect()
+}
+
+fn write(path: &Path, force: bool, from: Option<Topology>, plan: &Plan) -> Result<()> {
     let exists = || {
         Error::usage("the file is there already")
             .at(path.display().to_string())
             .now("nothing was written")
             .next("say --force to replace it")
     };
-    if path.exists() && !args.force {
+    if path.exists() && !force {
         return Err(exists());
     }
-    let from = args.tables.as_deref().map(read).transpose()?;
     let text = file_text(from, plan)?;
-    if args.force {
+    if force {
         return write_atomically(path, &text);
     }
     // Someone may have written the file since it was looked for.
@@ -399,6 +422,7 @@ mod tests {
             instances,
             schemas,
             row_bytes: None,
+            record_bytes: None,
             disk_per_instance: None,
             records_per_user: 3,
             start: jiff::civil::date(2016, 1, 1),
@@ -538,28 +562,17 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_only_by_force() {
-        use clap::Parser as _;
-        #[derive(clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            args: PlanArgs,
-        }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.yaml");
-        let file = path.to_str().unwrap().to_owned();
-        let args = |more: &[&str]| {
-            let line = ["plan", "--rows-per-year", "40M", "--write", &file];
-            Line::parse_from(line.iter().chain(more)).args
-        };
         let made = planned(2, None, 2);
         std::fs::write(&path, "mine").unwrap();
-        let refused = write(&path, &args(&[]), &made).unwrap_err();
+        let refused = write(&path, false, None, &made).unwrap_err();
         assert_eq!(refused.what(), "the file is there already");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
-        write(&path, &args(&["--force"]), &made).unwrap();
+        write(&path, true, None, &made).unwrap();
         assert!(parse(&std::fs::read_to_string(&path).unwrap()).is_ok());
         std::fs::remove_file(&path).unwrap();
-        write(&path, &args(&[]), &made).unwrap();
+        write(&path, false, None, &made).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::{Report, View, bytes, count, right_align};
+use crate::names::TableName;
+use crate::schema::size::GUESS;
 use crate::topology::plan::quantity::Count;
 use crate::topology::plan::{Candidate, Plan, years};
 
@@ -13,6 +15,21 @@ pub struct PlanReport {
     pub plan: Plan,
     /// The same for two years, where another horizon was asked for.
     pub two_years: Option<Box<Plan>>,
+    /// What a row of each table takes; empty where the tables are not known.
+    pub rows: Vec<TableRow>,
+}
+
+/// Bytes of an average row of a table, by its definition.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableRow {
+    /// The logical table.
+    pub table: TableName,
+    /// The row itself.
+    pub record_bytes: u64,
+    /// On the disk with its indexes, where keys arrive in order or the table was rebuilt.
+    pub full_pages_bytes: u64,
+    /// On the disk with its indexes, where keys arrive in the worst order.
+    pub half_full_pages_bytes: u64,
 }
 
 impl Report for PlanReport {
@@ -49,6 +66,26 @@ impl Report for PlanReport {
         }
         for note in &plan.notes {
             text.push_str(&format!("\nnote: {note}"));
+        }
+        if !self.rows.is_empty() {
+            text.push_str("\n\nbytes of a row, by the definitions:\n");
+            let mut table = view.table([
+                "table",
+                "row",
+                "on disk, keys in order",
+                "on disk, worst order",
+            ]);
+            for row in &self.rows {
+                table.add_row([
+                    row.table.to_string(),
+                    count(row.record_bytes),
+                    count(row.full_pages_bytes),
+                    count(row.half_full_pages_bytes),
+                ]);
+            }
+            right_align(&mut table, &[1, 2, 3]);
+            text.push_str(&table.to_string());
+            text.push_str(&format!("\nnote: {GUESS}"));
         }
         text
     }

@@ -55,6 +55,9 @@ pub struct Estimate {
     pub schemas: Option<u32>,
     /// Bytes of a row with its share of the indexes, where known.
     pub row_bytes: Option<u64>,
+    /// Bytes of the largest row itself, without indexes, where known: the rule on large rows goes
+    /// by it, and by `row_bytes` where it is not.
+    pub record_bytes: Option<u64>,
     /// Bytes of disk of an instance, where known.
     pub disk_per_instance: Option<u64>,
     /// Records that a user has.
@@ -278,7 +281,8 @@ pub fn plan(estimate: &Estimate) -> Result<Plan, PlanError> {
     check(&estimate)?;
     let mut notes = Vec::new();
     if estimate
-        .row_bytes
+        .record_bytes
+        .or(estimate.row_bytes)
         .is_some_and(|bytes| bytes > LARGE_ROW_BYTES)
         && estimate.rows_per_table_max > ROWS_PER_TABLE_LARGE
     {
@@ -574,6 +578,7 @@ mod tests {
             instances: 2,
             schemas: None,
             row_bytes: None,
+            record_bytes: None,
             disk_per_instance: None,
             records_per_user: 3,
             start: jiff::civil::date(2016, 1, 1),
@@ -618,6 +623,14 @@ mod tests {
             ..estimate()
         };
         assert_eq!(plan(&large).unwrap().estimate.rows_per_table_max, 5_000_000);
+        let narrow = Estimate {
+            record_bytes: Some(3_000),
+            ..large.clone()
+        };
+        assert_eq!(
+            plan(&narrow).unwrap().estimate.rows_per_table_max,
+            50_000_000
+        );
         let disk = Estimate {
             row_bytes: Some(1_000),
             disk_per_instance: Some(20_000_000_000),
