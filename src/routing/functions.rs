@@ -4,7 +4,8 @@
 //! gives exactly the place the named system gives. The vectors in the tests marked published are
 //! from those systems' own tests or documents; the others are computed from the rule.
 
-use crate::rows::key::KeyValue;
+use crate::rows::key::{KeyType, KeyValue};
+use crate::topology::ShardFunction;
 
 /// Why a value has no place under a function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,22 @@ fn undefined(function: &'static str, key: &KeyValue) -> FunctionError {
             function,
             value: "bytes",
         },
+    }
+}
+
+/// Whether the function is defined for keys of this type.
+pub fn takes(function: &ShardFunction, kind: &KeyType) -> bool {
+    match (function, kind) {
+        (ShardFunction::Crc32, _) => true,
+        (ShardFunction::Mod | ShardFunction::DrdsHash, KeyType::Binary { .. }) => false,
+        (ShardFunction::Mod | ShardFunction::DrdsHash, _) => true,
+        // UNI_HASH is 64-bit signed arithmetic: what it makes of larger numbers is not published.
+        (ShardFunction::DrdsUniHash, KeyType::Integer { bytes, unsigned }) => {
+            *bytes < 8 || (*bytes == 8 && !unsigned)
+        }
+        (ShardFunction::DrdsUniHash, KeyType::Text { .. }) => true,
+        (ShardFunction::DrdsUniHash, KeyType::Binary { .. }) => false,
+        (ShardFunction::Range { .. }, kind) => matches!(kind, KeyType::Integer { .. }),
     }
 }
 
@@ -119,28 +136,26 @@ pub fn java_hash_code(text: &str) -> i32 {
 }
 
 /// The hash that the DRDS functions start from: the integer itself, or the text's Java hash code.
-/// NULL is 0 for a number and counts as the text "0" for a text.
-fn drds_value(
-    key: &KeyValue,
-    text_key: bool,
-    function: &'static str,
-) -> Result<i128, FunctionError> {
+fn drds_value(key: &KeyValue, function: &'static str) -> Result<i128, FunctionError> {
     match key {
         KeyValue::Integer(number) => Ok(*number),
         KeyValue::Text(text) => Ok(i128::from(java_hash_code(text))),
-        KeyValue::Null if text_key => Ok(i128::from(java_hash_code("0"))),
-        KeyValue::Null => Ok(0),
-        KeyValue::Binary(_) => Err(undefined(function, key)),
+        KeyValue::Null | KeyValue::Binary(_) => Err(undefined(function, key)),
     }
 }
 
 /// `drds_hash` (DRDS / PolarDB-X HASH): the remainder, truncated as in Java, and then its absolute
-/// value. Over all physical tables where one key gives schema and table.
+/// value. Over all physical tables where one key gives schema and table. NULL is 0 for a number
+/// and counts as the text "0" for a text.
 ///
 /// # Errors
 /// Bytes.
 pub fn drds_hash(key: &KeyValue, text_key: bool, parts: u32) -> Result<u32, FunctionError> {
-    let value = drds_value(key, text_key, "drds_hash")?;
+    let value = match key {
+        KeyValue::Null if text_key => i128::from(java_hash_code("0")),
+        KeyValue::Null => 0,
+        key => drds_value(key, "drds_hash")?,
+    };
     Ok((value % i128::from(parts)).unsigned_abs() as u32)
 }
 
@@ -148,14 +163,13 @@ pub fn drds_hash(key: &KeyValue, text_key: bool, parts: u32) -> Result<u32, Func
 /// schemas, the table in it (h div the schemas) mod its tables. Gives both.
 ///
 /// # Errors
-/// Bytes.
+/// NULL, for which no rule is published, or bytes.
 pub fn drds_uni_hash(
     key: &KeyValue,
-    text_key: bool,
     schemas: u32,
     tables_per_schema: u32,
 ) -> Result<(u32, u32), FunctionError> {
-    let h = drds_value(key, text_key, "drds_uni_hash")?.unsigned_abs();
+    let h = drds_value(key, "drds_uni_hash")?.unsigned_abs();
     let schema = h % u128::from(schemas);
     let table = (h / u128::from(schemas)) % u128::from(tables_per_schema);
     Ok((schema as u32, table as u32))
@@ -230,7 +244,7 @@ mod tests {
     #[test]
     fn drds_uni_hash_places_schema_first() {
         let place = |number| {
-            let (schema, table) = drds_uni_hash(&int(number), false, 16, 8).unwrap();
+            let (schema, table) = drds_uni_hash(&int(number), 16, 8).unwrap();
             (schema, schema * 8 + table)
         };
         // Computed.

@@ -3,6 +3,28 @@
 //! A [`Router`] is made from a logical table once and then answers for any number of keys. One key
 //! gives schema and table, which lie contiguous in each schema; where a second key chooses the
 //! table, the first gives the schema and the second the table within it.
+//!
+//! With G schemas of t tables, T = G x t in all, and one key:
+//!
+//! | function | place | keeps order | in SQL |
+//! |---|---|---|---|
+//! | `mod`, `crc32` | table = f mod T, schema = table div t | no | integers; `crc32` of any key |
+//! | `drds_hash` | table = \|f rem T\|, schema = table div t | no | integers |
+//! | `drds_uni_hash` | schema = h mod G, table = schema x t + (h div G) mod t | no | integers |
+//! | `range` | schema = the part, t is 1 | yes | yes |
+//!
+//! With a second key the same functions give schema = f(key) over G and table = schema x t +
+//! g(second key) over t.
+//!
+//! When G doubles and t stays, a row of schema s is in s or in s + G afterwards, half of them each:
+//!
+//! - `mod`, `crc32`, `drds_hash`, one key: those that stay keep their table; the others go from
+//!   table i to i + T.
+//! - `drds_uni_hash`, one key: those with an even h div G stay in their schema, but in its table
+//!   (h div 2G) mod t; only with t = 1 is that always the table they were in.
+//! - two keys: those that stay keep their table; the others go from table i to i + T.
+//! - `range`: new bounds split parts, and the parts behind them get new numbers; no part
+//!   but the split one loses or wins a row.
 
 pub mod functions;
 
@@ -24,6 +46,18 @@ pub enum RouteError {
         table: String,
         /// The column.
         column: String,
+    },
+    /// A column whose type the function is not defined for.
+    #[error("{function} is not defined for {kind}, the type of `{column}` of `{table}`")]
+    Unfit {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The column's type.
+        kind: KeyType,
+        /// The function's name.
+        function: &'static str,
     },
     /// A range function whose bounds do not make as many parts as there are schemas or tables.
     #[error("{bounds} bounds give {} parts, and there are {parts} {what}", bounds + 1)]
@@ -86,6 +120,15 @@ impl Rule {
                 table: table.name.to_string(),
                 column: rule.column.to_string(),
             })?;
+        // Found here, not at the first row: a table that cannot be filled must not be created.
+        if !functions::takes(&rule.function, &kind) {
+            return Err(RouteError::Unfit {
+                table: table.name.to_string(),
+                column: rule.column.to_string(),
+                kind,
+                function: rule.function.name(),
+            });
+        }
         Ok(Self {
             column: rule.column.clone(),
             kind,
@@ -103,9 +146,7 @@ impl Rule {
             ShardFunction::Mod => functions::modulo(key, parts)?,
             ShardFunction::Crc32 => functions::crc32(key, parts)?,
             ShardFunction::DrdsHash => functions::drds_hash(key, self.is_text(), parts)?,
-            ShardFunction::DrdsUniHash => {
-                functions::drds_uni_hash(key, self.is_text(), parts, 1)?.0
-            }
+            ShardFunction::DrdsUniHash => functions::drds_uni_hash(key, parts, 1)?.0,
             ShardFunction::Range { bounds } => functions::range(key, bounds)?,
         })
     }
@@ -128,8 +169,8 @@ impl Router {
     /// The router of a table.
     ///
     /// # Errors
-    /// It is a broadcast table, a key column's type cannot be routed by, or the bounds of a range
-    /// do not fit the layout.
+    /// It is a broadcast table, a key column's type cannot be routed by or not by this function, or
+    /// the bounds of a range do not fit the layout.
     pub fn new(topology: &Topology, table: &LogicalTable) -> Result<Self, RouteError> {
         let split = table
             .spread
@@ -192,8 +233,7 @@ impl Router {
                 (shard, shard * per_schema + rule.part(second, per_schema)?)
             }
             (None, ShardFunction::DrdsUniHash) => {
-                let text = self.schema.is_text();
-                let (shard, table) = functions::drds_uni_hash(key, text, self.schemas, per_schema)?;
+                let (shard, table) = functions::drds_uni_hash(key, self.schemas, per_schema)?;
                 (shard, shard * per_schema + table)
             }
             (None, ShardFunction::Range { .. }) => {

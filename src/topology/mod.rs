@@ -189,7 +189,7 @@ impl Assumption {
 impl ShardFunction {
     /// Whether NULL has a place.
     pub fn places_null(&self) -> bool {
-        matches!(self, ShardFunction::DrdsHash | ShardFunction::DrdsUniHash)
+        matches!(self, ShardFunction::DrdsHash)
     }
 
     /// Whether texts that differ in case only have different places.
