@@ -27,11 +27,19 @@
 //!   but the split one loses or wins a row.
 
 pub mod functions;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 
 use crate::names::{ColumnName, ShardId};
 use crate::rows::key::{KeyType, KeyValue};
 use crate::topology::{KeyRule, LogicalTable, Place, ShardFunction, Topology};
 use functions::FunctionError;
+
+/// Keys between two bounds that are looked at one by one at the most: far more than there are
+/// tables, and still nothing beside one question to a server.
+const ENUMERATED_MAX: i128 = 1_000;
 
 /// Why a table or a key cannot be routed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -294,28 +302,39 @@ impl Router {
     }
 
     /// The physical tables, by number, that can hold rows whose shard key lies between these
-    /// bounds, both included; `None` where the function does not keep order.
+    /// bounds, both included; `None` where that cannot be said: the function does not keep order
+    /// and there are too many keys between the bounds to look at each.
     pub fn tables_between(
         &self,
         column: &str,
         low: Option<i128>,
         high: Option<i128>,
     ) -> Option<Vec<u32>> {
-        let ShardFunction::Range { bounds } = &self.schema.function else {
-            return None;
-        };
-        if !self.schema.column.is(column) || !matches!(self.schema.kind, KeyType::Integer { .. }) {
+        if !self.schema.column.is(column) {
             return None;
         }
-        let part = |value: i128| bounds.partition_point(|bound| *bound <= value) as u32;
-        let first = low.map_or(0, part);
-        let last = high.map_or(self.schemas - 1, part);
+        let (least, greatest) = self.schema.kind.bounds()?;
         let per_schema = self.tables_per_schema;
-        Some(if first > last {
-            Vec::new()
-        } else {
-            (first * per_schema..(last + 1) * per_schema).collect()
-        })
+        if let ShardFunction::Range { bounds } = &self.schema.function {
+            let part = |value: i128| bounds.partition_point(|bound| *bound <= value) as u32;
+            let first = low.map_or(0, part);
+            let last = high.map_or(self.schemas - 1, part);
+            return Some(if first > last {
+                Vec::new()
+            } else {
+                (first * per_schema..(last + 1) * per_schema).collect()
+            });
+        }
+        let low = low.map_or(least, |low| low.max(least));
+        let high = high.map_or(greatest, |high| high.min(greatest));
+        if high.checked_sub(low)? >= ENUMERATED_MAX {
+            return None;
+        }
+        let mut tables = BTreeSet::new();
+        for number in low..=high {
+            tables.extend(self.tables_with(column, &KeyValue::Integer(number))?.ok()?);
+        }
+        Some(tables.into_iter().collect())
     }
 
     /// The type of a key column, the first or the second.
@@ -327,190 +346,5 @@ impl Router {
             .as_ref()
             .filter(|rule| rule.column.is(column))
             .map(|rule| &rule.kind)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bigdecimal::num_bigint::BigInt;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::topology::file::parse;
-
-    /// A topology of `schemas` schemas with a table for each function and each kind of key.
-    fn topology(schemas: u32, per_schema: u32) -> Topology {
-        let mut text = format!(
-            "version: 1\ncluster: c\ninstances: {{a: {{host: x}}}}\nschemas: {{name: 's_{{}}', count: {schemas}, on: {{a: 0-{}}}}}\ntables:\n",
-            schemas - 1
-        );
-        for function in ["mod", "crc32", "drds_hash", "drds_uni_hash"] {
-            for (kind, sql) in [
-                ("int", "bigint NOT NULL"),
-                ("text", "varchar(40) COLLATE utf8mb4_bin NOT NULL"),
-            ] {
-                let name = format!("{function}_{kind}");
-                text.push_str(&format!(
-                    "  {name}: {{shard_key: k, function: {function}, tables_per_schema: {per_schema}, \
-                     name: '{name}_{{:04}}', ddl: 'CREATE TABLE {name} (k {sql} PRIMARY KEY)'}}\n"
-                ));
-            }
-        }
-        let bounds: Vec<String> = (1..schemas).map(|bound| (bound * 10).to_string()).collect();
-        text.push_str(&format!(
-            "  ranged: {{shard_key: k, function: range, bounds: [{}], ddl: 'CREATE TABLE ranged (k bigint NOT NULL PRIMARY KEY)'}}\n",
-            bounds.join(", ")
-        ));
-        parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
-    }
-
-    fn router(topology: &Topology, table: &str) -> Router {
-        let table = topology
-            .tables
-            .values()
-            .find(|known| known.name.as_str() == table);
-        Router::new(topology, table.unwrap()).unwrap()
-    }
-
-    fn key(router: &Router, text: &str) -> KeyValue {
-        router.schema_key_type().parse(text).unwrap()
-    }
-
-    const TABLES: [&str; 8] = [
-        "mod_int",
-        "mod_text",
-        "crc32_int",
-        "crc32_text",
-        "drds_hash_int",
-        "drds_hash_text",
-        "drds_uni_hash_int",
-        "drds_uni_hash_text",
-    ];
-
-    #[test]
-    fn published_places_of_drds_come_out() {
-        let published = topology(64, 16);
-        let hash = router(&published, "drds_hash_int");
-        let text = router(&published, "drds_hash_text");
-        let place = |router: &Router, text: &str| {
-            let place = router.place(&key(router, text), None).unwrap();
-            (place.shard.0, place.table)
-        };
-        assert_eq!([place(&hash, "1"), place(&hash, "17")], [(0, 1), (1, 17)]);
-        assert_eq!(
-            [place(&text, "1"), place(&text, "17")],
-            [(3, 49), (34, 550)]
-        );
-        // Computed from the rule.
-        let computed = topology(16, 8);
-        let hash = router(&computed, "drds_hash_int");
-        let uni = router(&computed, "drds_uni_hash_int");
-        assert_eq!(
-            ["17", "1001", "-17"].map(|n| place(&hash, n)),
-            [(2, 17), (13, 105), (2, 17)]
-        );
-        assert_eq!(
-            ["17", "129", "1001"].map(|n| place(&uni, n)),
-            [(1, 9), (1, 8), (9, 78)]
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_routed_says_so() {
-        let refused = |table: &str, expected: &str| {
-            let text = format!(
-                "version: 1\ncluster: c\ninstances: {{a: {{host: x}}}}\nschemas: {{name: 's_{{}}', count: 4, on: {{a: 0-3}}}}\ntables:\n  t: {table}\n"
-            );
-            let faults = check(&parse(&text).unwrap_or_else(|problems| panic!("{problems}")));
-            assert_eq!(faults[0].1.to_string(), expected);
-        };
-        refused(
-            "{shard_key: k, function: mod, ddl: 'CREATE TABLE t (k double NOT NULL PRIMARY KEY)'}",
-            "column `k` of `t` has a type that cannot be a shard key",
-        );
-        refused(
-            "{shard_key: k, function: range, bounds: [1, 2], ddl: 'CREATE TABLE t (k int NOT NULL PRIMARY KEY)'}",
-            "2 bounds give 3 parts, and there are 4 schemas",
-        );
-        refused(
-            "{shard_key: k, function: range, bounds: [1, 2, 3], tables_per_schema: 2, ddl: 'CREATE TABLE t (k int NOT NULL PRIMARY KEY)'}",
-            "range gives the schema only; `t` has several tables in each and no table_key",
-        );
-    }
-
-    proptest! {
-        /// Each key has one place, the same each time, within the layout, and its table lies in
-        /// its schema.
-        #[test]
-        fn every_key_has_one_place_within_the_layout(
-            number in any::<i64>(), schemas in 1u32..40, per_schema in 1u32..9,
-        ) {
-            let topology = topology(schemas, per_schema);
-            for table in TABLES {
-                let router = router(&topology, table);
-                let key = key(&router, &number.to_string());
-                let place = router.place(&key, None).unwrap();
-                prop_assert_eq!(router.place(&key, None).unwrap(), place);
-                prop_assert!(place.shard.0 < schemas);
-                prop_assert_eq!(place.table / per_schema, place.shard.0);
-                prop_assert_eq!(router.shard(&key).unwrap(), place.shard);
-                prop_assert_eq!(router.tables_with("k", &key), Some(Ok(vec![place.table])));
-            }
-        }
-
-        /// `mod` and `drds_hash` against arithmetic of any size.
-        #[test]
-        fn integers_are_placed_as_big_integers_are(number in any::<i64>(), schemas in 1u32..40, per_schema in 1u32..9) {
-            let topology = topology(schemas, per_schema);
-            let parts = BigInt::from(schemas * per_schema);
-            let big = BigInt::from(number);
-            let floor = ((&big % &parts) + &parts) % &parts;
-            let place = |table: &str| {
-                let router = router(&topology, table);
-                BigInt::from(router.place(&key(&router, &number.to_string()), None).unwrap().table)
-            };
-            prop_assert_eq!(place("mod_int"), floor.clone());
-            prop_assert_eq!(place("mod_text"), floor);
-            let rest = &big % &parts;
-            let rest = if rest < BigInt::from(0) { -rest } else { rest };
-            prop_assert_eq!(place("drds_hash_int"), rest);
-        }
-
-        /// With twice the schemas of one table, a key stays or moves by exactly the old number of
-        /// schemas, under every function but range.
-        #[test]
-        fn doubling_moves_a_key_to_its_one_new_place(text in "[a-zA-Z0-9中é]{0,12}", number in any::<i64>(), schemas in 1u32..40) {
-            let (old, new) = (topology(schemas, 1), topology(schemas * 2, 1));
-            for table in TABLES {
-                let (before, after) = (router(&old, table), router(&new, table));
-                let text = if table.ends_with("_int") || table == "mod_text" { number.to_string() } else { text.clone() };
-                let from = before.place(&key(&before, &text), None).unwrap().shard.0;
-                let to = after.place(&key(&after, &text), None).unwrap().shard.0;
-                prop_assert!(to == from || to == from + schemas, "{table} {text}: {from} to {to}");
-            }
-        }
-
-        /// With twice the tables in each schema, `drds_uni_hash` moves no key to another schema.
-        #[test]
-        fn more_tables_under_uni_hash_move_no_key_to_another_schema(number in any::<i64>(), schemas in 1u32..40, per_schema in 1u32..9) {
-            let (old, new) = (topology(schemas, per_schema), topology(schemas, per_schema * 2));
-            let (before, after) = (router(&old, "drds_uni_hash_int"), router(&new, "drds_uni_hash_int"));
-            let key = key(&before, &number.to_string());
-            prop_assert_eq!(before.shard(&key).unwrap(), after.shard(&key).unwrap());
-        }
-
-        /// Ranges cover every integer once and keep their order.
-        #[test]
-        fn ranges_cover_all_and_keep_order(a in -1000i64..1000, b in -1000i64..1000, schemas in 1u32..40) {
-            let topology = topology(schemas, 1);
-            let router = router(&topology, "ranged");
-            let shard = |number: i64| router.shard(&KeyValue::Integer(number.into())).unwrap();
-            prop_assert_eq!(a.cmp(&b).is_lt() && shard(a) > shard(b), false);
-            let (low, high) = (a.min(b), a.max(b));
-            let between = router.tables_between("k", Some(low.into()), Some(high.into())).unwrap();
-            for number in [low, high, low + (high - low) / 2] {
-                prop_assert!(between.contains(&shard(number).0));
-            }
-        }
     }
 }
