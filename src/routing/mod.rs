@@ -27,6 +27,7 @@
 //!   but the split one loses or wins a row.
 
 pub mod functions;
+mod sql;
 #[cfg(test)]
 mod tests;
 
