@@ -79,6 +79,29 @@ pub async fn each_key(
     Ok(rows)
 }
 
+/// Rows of a table, and how many of them belong into another one: for which `table_sql`, an
+/// expression over the row, does not give `number`.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn count_misplaced(
+    server: &Server,
+    table: &PhysicalTable,
+    table_sql: &str,
+    number: u32,
+) -> Result<(u64, u64)> {
+    let mut conn = server.conn().await?;
+    // A key without a place gives NULL, which is not the number either.
+    let counts: Option<(u64, u64)> = conn
+        .query_first(format!(
+            "SELECT COUNT(*), COUNT(IF(({table_sql}) <=> {number}, NULL, 1)) FROM {}",
+            table.quoted()
+        ))
+        .await
+        .map_err(|cause| server.explain(&format!("could not audit {table}"), &cause))?;
+    Ok(counts.unwrap_or_default())
+}
+
 fn key_value(kind: &KeyType, value: &Value) -> Option<KeyValue> {
     Some(match (kind, value) {
         (_, Value::NULL) => KeyValue::Null,
