@@ -16,12 +16,16 @@ pub enum Class {
     Unknown,
     /// The answer is no (rows differ, a limit is passed): exit code 1.
     No,
+    /// Whoever read the output has seen enough (`| head`), which is no failure: exit code 0, and
+    /// nothing is said.
+    Closed,
 }
 
 impl Class {
     /// The process exit code of an error of this class.
     pub fn code(self) -> u8 {
         match self {
+            Class::Closed => 0,
             Class::No => 1,
             Class::Usage => 2,
             Class::Server => 3,
@@ -84,6 +88,15 @@ impl Error {
     /// The answer is no.
     pub fn no(what: impl Into<String>) -> Self {
         Self::new(Class::No, what)
+    }
+
+    /// Standard output cannot be written to: closed by its reader, or broken.
+    pub fn output(cause: &std::io::Error) -> Self {
+        let class = match cause.kind() {
+            std::io::ErrorKind::BrokenPipe => Class::Closed,
+            _ => Class::Stopped,
+        };
+        Self::new(class, "could not write to standard output").cause(cause)
     }
 
     /// Where it happened: instance, schema, table, file and line.

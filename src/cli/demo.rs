@@ -3,6 +3,7 @@
 //! Each step is a command that the reader could type, run by this very program, with its real
 //! output. The sandbox is guarded, so nothing is left behind however this process ends.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
@@ -38,16 +39,9 @@ pub struct DemoArgs {
 pub async fn run(cx: &mut Context, args: DemoArgs) -> Result<Outcome> {
     let exe = std::env::current_exe()
         .map_err(|cause| Error::usage("could not find the program itself").cause(cause))?;
-    let dir = tempfile::Builder::new()
-        .prefix("shardctl-demo-")
-        .tempdir()
-        .map_err(|cause| Error::usage("could not make a folder for the demo").cause(cause))?;
-    let topology = dir.path().join("topology.yaml");
-    std::fs::write(&topology, TOPOLOGY)
-        .map_err(|cause| Error::usage("could not write the demo's topology").cause(cause))?;
     let mut demo = Demo {
         exe,
-        dir: dir.path().to_owned(),
+        dir: PathBuf::from("."),
         sandbox: match args.keep {
             true => "demo".to_owned(),
             false => format!("demo-{}", std::process::id()),
@@ -66,14 +60,12 @@ pub async fn run(cx: &mut Context, args: DemoArgs) -> Result<Outcome> {
     match told {
         Ok(guarded) if args.keep => {
             let sandbox = guarded.keep()?;
-            // The folder is the reader's now, with the topology as the moves left it.
-            let dir = dir.keep();
             demo.say(&format!(
                 "\nThe servers are left running. Go on with:\n\n  export SHARDCTL_SANDBOX={}\n  \
                  export SHARDCTL_TOPOLOGY={}\n  shardctl status\n  mariadb --defaults-file={} \
                  --socket={}\n  shardctl sandbox down {}",
                 sandbox.name(),
-                dir.join("topology.yaml").display(),
+                demo.dir.join("topology.yaml").display(),
                 sandbox.client_file().display(),
                 sandbox
                     .instances()
@@ -109,7 +101,8 @@ struct Demo {
 impl Demo {
     fn say(&self, text: &str) {
         if !self.quiet {
-            println!("{text}");
+            // A reader that has gone away does not end the story: the servers must be removed.
+            let _ = writeln!(std::io::stdout(), "{text}");
         }
     }
 
@@ -139,6 +132,10 @@ impl Demo {
 
         self.step("Two real servers, then the sixteen schemas with their tables");
         let mut guarded = self.start_servers(args.engine).await?;
+        // In the sandbox's own folder, which goes with it however this ends.
+        self.dir = guarded.dir().to_owned();
+        std::fs::write(self.dir.join("topology.yaml"), TOPOLOGY)
+            .map_err(|cause| Error::usage("could not write the demo's topology").cause(cause))?;
         self.shardctl(&["create"]).await?;
 
         self.step("Members, with their addresses, accounts, verifications and companies");

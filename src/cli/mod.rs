@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use indexmap::IndexMap;
 use secrecy::SecretString;
 
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::mysql::Servers;
 use crate::mysql::credentials::{CredentialSource, Credentials};
 use crate::names::InstanceName;
@@ -278,6 +278,7 @@ pub fn main() -> ExitCode {
     match runtime.block_on(run(cli)) {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
+        Err(error) if error.class() == Class::Closed => error.exit_code(),
         Err(error) => {
             eprintln!("error: {error}");
             error.exit_code()

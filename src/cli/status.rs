@@ -1,5 +1,6 @@
 //! `shardctl status`.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub async fn run(cx: &mut Context, args: StatusArgs) -> Result<Outcome> {
         servers.disconnect().await;
         if args.watch.is_some() && cx.out.view.width.is_some() {
             // Home and clear, so that the table stays in place.
-            print!("\x1b[H\x1b[2J");
+            let _ = write!(std::io::stdout(), "\x1b[H\x1b[2J");
         }
         cx.out.show(&report)?;
         let Some(seconds) = args.watch else {

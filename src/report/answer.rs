@@ -169,7 +169,7 @@ impl<W: Write> AnswerWriter<W> {
             Format::Json => self.write(b"\n]}\n")?,
             _ => {}
         }
-        self.out.flush().map_err(|cause| unwritable(&cause))
+        self.out.flush().map_err(|cause| Error::output(&cause))
     }
 
     fn cells<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = (&'a Column, &'a Cell)> {
@@ -179,7 +179,7 @@ impl<W: Write> AnswerWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.out
             .write_all(bytes)
-            .map_err(|cause| unwritable(&cause))
+            .map_err(|cause| Error::output(&cause))
     }
 
     fn csv(&mut self, fields: Vec<Vec<u8>>) -> Result<()> {

@@ -117,7 +117,7 @@ impl Out {
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{text}")
             .and_then(|()| stdout.flush())
-            .map_err(|cause| Error::stopped("could not write to standard output").cause(cause))
+            .map_err(|cause| Error::output(&cause))
     }
 }
 
