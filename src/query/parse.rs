@@ -112,6 +112,7 @@ pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
         .with_unescape(false)
         .tokenize_with_location()
         .map_err(|fault| syntax(fault.to_string()))?;
+    refuse_settings(&tokens)?;
     let pieces = pieces(sql, &tokens)?;
     Ok(Parsed {
         sql: sql.to_owned(),
@@ -123,6 +124,26 @@ pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
         pieces,
         functions,
     })
+}
+
+/// Optimizer hints can change the session's settings, which the tool has set: the timeout, or the
+/// number of rows that each shard gives.
+fn refuse_settings(tokens: &[TokenWithSpan]) -> Result<(), Refusal> {
+    let changes = tokens.iter().any(|token| match &token.token {
+        Token::Whitespace(Whitespace::MultiLineComment(comment)) if comment.starts_with('+') => {
+            let hint = comment.to_ascii_uppercase();
+            hint.contains("SET_VAR") || hint.contains("MAX_EXECUTION_TIME")
+        }
+        _ => false,
+    });
+    if changes {
+        return Err(Refusal::Unsafe(
+            "the hints SET_VAR and MAX_EXECUTION_TIME are refused: they change the session's \
+             settings; give a time with --timeout"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 fn refuse_what_is_not_plain(query: &Query, select: &Select) -> Result<(), Refusal> {
@@ -266,6 +287,15 @@ fn functions(query: &Query) -> Result<Vec<(String, Nature)>, Refusal> {
                          not answered yet"
                             .to_owned(),
                     ));
+                }
+                // Functions without parentheses, which the parser takes for columns.
+                Expr::Identifier(ident)
+                    if ident.quote_style.is_none()
+                        && ["current_user", "current_role"]
+                            .contains(&ident.value.to_ascii_lowercase().as_str()) =>
+                {
+                    self.functions
+                        .push((ident.value.to_ascii_lowercase(), Nature::Server));
                 }
                 Expr::Identifier(ident) if ident.value.starts_with('@') => {
                     return ControlFlow::Break(Refusal::Inexact(format!(
