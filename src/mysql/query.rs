@@ -9,7 +9,7 @@ use mysql_async::{Conn, Value};
 
 use super::server::{Flavour, Server};
 use crate::error::{Error, Result};
-use crate::rows::cell::{Cell, Column, Kind, Row};
+use crate::rows::cell::{Cell, Column, Filling, Kind, Padding, Row};
 
 /// The charset number of bytes that are no text.
 const BINARY: u16 = 63;
@@ -45,7 +45,11 @@ pub async fn session(server: &Server, reading: Reading) -> Result<Conn> {
         reading.clock_us % 1_000_000
     );
     for sql in [
-        format!("SET SESSION {timeout}, timestamp={clock}"),
+        // A limit of the server's own would cut each shard's part of an answer; how much of a text
+        // it orders by must be known.
+        format!(
+            "SET SESSION sql_select_limit=18446744073709551615, max_sort_length=1024, {timeout}, timestamp={clock}"
+        ),
         "START TRANSACTION READ ONLY".to_owned(),
     ] {
         conn.query_drop(sql)
@@ -55,74 +59,117 @@ pub async fn session(server: &Server, reading: Reading) -> Result<Conn> {
     Ok(conn)
 }
 
-/// The columns of a statement that returns no rows, with their collations told apart.
+/// The columns of a statement that returns no rows.
 ///
 /// # Errors
 /// The server refuses the statement.
 pub async fn probe(server: &Server, conn: &mut Conn, sql: &str) -> Result<Vec<Column>> {
     let failed = |cause: mysql_async::Error| refused(server, sql, &cause);
-    // Without a charset for results the columns keep their own, and with it their collation.
+    // Without a charset for results bytes are told from text by the columns' own.
     conn.query_drop("SET character_set_results=NULL")
         .await
         .map_err(failed)?;
     let mut answer = conn.query_iter(sql).await.map_err(failed)?;
-    let found = answer.columns();
+    let columns = answer.columns();
     while answer.next().await.map_err(failed)?.is_some() {}
     drop(answer);
-    let found = found.as_deref().unwrap_or_default();
-    let mut columns: Vec<Column> = found.iter().map(column).collect();
     conn.query_drop("SET character_set_results=utf8mb4")
         .await
         .map_err(failed)?;
-    if columns.iter().any(|column| column.kind == Kind::Text) {
-        let pads = padding(server, conn).await?;
-        for (column, found) in columns.iter_mut().zip(found) {
-            // A collation nobody knows: with the trailing spaces cut, no two texts that are equal
-            // get different weights, and those that differ in spaces only would under NO PAD; such
-            // a collation is not guessed at.
-            if column.kind == Kind::Text {
-                column.pads = *pads.get(&found.character_set()).ok_or_else(|| {
-                    Error::server("the server uses a collation that it does not list")
-                        .at(server.place())
-                        .cause(format!("collation number {}", found.character_set()))
-                })?;
-            }
-        }
-    }
-    Ok(columns)
+    Ok(columns
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .map(column)
+        .collect())
 }
 
-/// Whether each collation ignores trailing spaces, by the collation's number.
-async fn padding(server: &Server, conn: &mut Conn) -> Result<HashMap<u16, bool>> {
-    let failed = |cause| server.explain("could not read the collations", &cause);
-    if server.flavour() == Flavour::Mysql {
-        let rows: Vec<(u64, String)> = conn
-            .query("SELECT ID, PAD_ATTRIBUTE FROM information_schema.COLLATIONS")
-            .await
-            .map_err(failed)?;
-        return Ok(rows
-            .into_iter()
-            .filter_map(|(id, pad)| Some((u16::try_from(id).ok()?, pad == "PAD SPACE")))
-            .collect());
+/// What each collation of a row of their names does with the shorter of two texts.
+///
+/// The names are asked for, for a column's own number of its collation is not to be trusted:
+/// MariaDB calls all its uca1400 collations unicode_ci there, NO PAD or not.
+///
+/// # Errors
+/// The server refuses the statement, or does not know a collation of its own.
+pub async fn paddings(server: &Server, conn: &mut Conn, sql: &str) -> Result<Vec<Padding>> {
+    let names: Option<mysql_async::Row> = conn
+        .query_first(sql)
+        .await
+        .map_err(|cause| refused(server, sql, &cause))?;
+    let names = names.map(mysql_async::Row::unwrap_raw).unwrap_or_default();
+    let mut known: HashMap<String, Padding> = HashMap::new();
+    let mut paddings = Vec::with_capacity(names.len());
+    for name in names {
+        let name = match name {
+            Some(Value::Bytes(name)) => String::from_utf8_lossy(&name).into_owned(),
+            _ => "binary".to_owned(),
+        };
+        let found = match known.get(&name) {
+            Some(found) => *found,
+            None => padding(server, conn, &name).await?,
+        };
+        known.insert(name, found);
+        paddings.push(found);
     }
-    // MariaDB says it in the name only. From 10.10 on the collations that serve several charsets
-    // have their numbers in another view, which older servers have without the numbers.
-    let sql = "SELECT ID, FULL_COLLATION_NAME FROM \
-               information_schema.COLLATION_CHARACTER_SET_APPLICABILITY WHERE ID IS NOT NULL";
-    let rows: Vec<(u64, String)> = match conn.query(sql).await {
-        Ok(rows) => rows,
-        Err(_) => conn
-            .query("SELECT ID, COLLATION_NAME FROM information_schema.COLLATIONS")
-            .await
-            .map_err(failed)?,
+    Ok(paddings)
+}
+
+/// Charsets whose characters have one byte or several; a weight of theirs can end in that of a
+/// space.
+const MIXED_WIDTHS: [&str; 9] = [
+    "big5", "cp932", "eucjpms", "euckr", "gb18030", "gb2312", "gbk", "sjis", "ujis",
+];
+
+async fn padding(server: &Server, conn: &mut Conn, collation: &str) -> Result<Padding> {
+    if collation == "binary" {
+        return Ok(Padding::No);
+    }
+    let failed = |cause| server.explain("could not read a collation's weights", &cause);
+    let charset = collation.split('_').next().unwrap_or(collation);
+    let pads = match server.flavour() {
+        Flavour::Mysql => {
+            let attribute: Option<String> = conn
+                .query_first(format!(
+                    "SELECT PAD_ATTRIBUTE FROM information_schema.COLLATIONS \
+                     WHERE COLLATION_NAME = '{collation}'"
+                ))
+                .await
+                .map_err(failed)?;
+            let attribute = attribute.ok_or_else(|| {
+                Error::server("the server uses a collation that it does not list")
+                    .at(server.place())
+                    .cause(collation)
+            })?;
+            attribute == "PAD SPACE"
+        }
+        // It says so in the name only.
+        Flavour::Mariadb => !collation.contains("nopad"),
     };
-    Ok(rows
-        .into_iter()
-        .filter_map(|(id, name)| {
-            let pads = !name.contains("nopad") && name != "binary";
-            Some((u16::try_from(id).ok()?, pads))
-        })
-        .collect())
+    let weight =
+        |text: &str| format!("WEIGHT_STRING(CONVERT({text} USING {charset}) COLLATE {collation})");
+    let sql = format!(
+        "SELECT {}, {}, {}, {}",
+        weight("' '"),
+        weight("'a'"),
+        weight("'a '"),
+        weight("_latin1 0x00")
+    );
+    type Weights = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+    let weights: Option<Weights> = conn.query_first(sql).await.map_err(failed)?;
+    let (space, letter, both, nul) = weights.unwrap_or_default();
+    let by_chance = MIXED_WIDTHS.contains(&charset);
+    Ok(match (pads, server.flavour()) {
+        (false, Flavour::Mysql) => Padding::No,
+        // It fills the keys it sorts with zero bytes and so takes a NUL for nothing, but not where
+        // it compares.
+        (false, Flavour::Mariadb) => {
+            Filling::of(&nul, by_chance).map_or(Padding::No, Padding::Sorted)
+        }
+        (true, _) if both.strip_prefix(letter.as_slice()) == Some(space.as_slice()) => {
+            Filling::of(&space, by_chance).map_or(Padding::Levels, Padding::Space)
+        }
+        (true, _) => Padding::Levels,
+    })
 }
 
 /// Runs a statement; `columns` hears of its columns, then `row` of each row until it says stop.
@@ -231,6 +278,6 @@ fn column(column: &mysql_async::Column) -> Column {
         name: column.name_str().into_owned(),
         kind,
         scale: column.decimals(),
-        pads: false,
+        padding: Padding::No,
     }
 }

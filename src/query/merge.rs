@@ -132,6 +132,42 @@ pub enum MergeError {
     /// More groups than are held.
     #[error("there are more than {GROUPS_MAX} groups; narrow the statement")]
     TooManyGroups,
+    /// A text that the server would not look at as a whole.
+    #[error(
+        "a value to order by is longer than the servers look at (max_sort_length); rows that \
+         differ behind that are in no order there; order by LEFT(..., 250)"
+    )]
+    LongKey,
+    /// A text whose end the servers take for something else in one place than in another.
+    #[error(
+        "a text ends in characters without weight behind spaces, in NUL characters, or in \
+         characters that equal a space; the servers do not group and order such texts as they \
+         compare them; take HEX(...) of it"
+    )]
+    OddEnd,
+}
+
+/// Bytes of a text or of its weights that the servers order by: `max_sort_length`, which the
+/// sessions set to 1024, less what may be taken for the length of a BLOB. Not all collations are
+/// cut there on MySQL.
+pub const ORDERED_BYTES_MAX: usize = 1024 - 8;
+
+/// A value to group or to order by.
+fn key(kind: Kind, cell: &Cell) -> Result<Sortable, MergeError> {
+    match Sortable::new(kind, cell)? {
+        Sortable::Weights(weights, filling) if filling.ends(&weights) => Err(MergeError::OddEnd),
+        key => Ok(key),
+    }
+}
+
+/// Refuses a key that has more bytes than the servers order by.
+fn ordered(key: Sortable) -> Result<Sortable, MergeError> {
+    match &key {
+        Sortable::Bytes(bytes) | Sortable::Weights(bytes, _) if bytes.len() > ORDERED_BYTES_MAX => {
+            Err(MergeError::LongKey)
+        }
+        _ => Ok(key),
+    }
 }
 
 /// Merges ordered streams: gives the least of the rows at their heads.
@@ -194,13 +230,16 @@ impl Ordered {
     /// The next row of a stream.
     ///
     /// # Errors
-    /// A key is not what its column says.
+    /// A key is not what its column says, or longer than the servers look at.
     pub fn push(&mut self, stream: usize, row: Row) -> Result<(), MergeError> {
         let keys = self
             .keys
             .iter()
-            .map(|key| Ok((Sortable::new(key.kind, &row[key.cell])?, key.descending)))
-            .collect::<Result<_, NotANumber>>()?;
+            .map(|key| {
+                let value = self::key(key.kind, &row[key.cell])?;
+                Ok((ordered(value)?, key.descending))
+            })
+            .collect::<Result<_, MergeError>>()?;
         self.heads.push(Head { keys, stream, row });
         Ok(())
     }
@@ -374,7 +413,7 @@ impl Groups {
     pub fn add(&mut self, row: Row) -> Result<(), MergeError> {
         let mut key = Vec::new();
         for (cell, kind) in &self.keys {
-            Sortable::new(*kind, &row[*cell])?.key(&mut key);
+            self::key(*kind, &row[*cell])?.key(&mut key);
         }
         let index = match self.index.get(&key) {
             Some(index) => *index,
@@ -400,7 +439,7 @@ impl Groups {
     /// The groups as rows of the answer.
     ///
     /// # Errors
-    /// A cell is not what its column says.
+    /// A cell is not what its column says, or a key is longer than the servers look at.
     pub fn finish(
         self,
         outputs: &[Output],
@@ -420,9 +459,9 @@ impl Groups {
                             group.states[*index].sortable(&aggregates[*index], *kind)?
                         }
                     };
-                    Ok((value, *descending))
+                    Ok((ordered(value)?, *descending))
                 })
-                .collect::<Result<Vec<_>, NotANumber>>()?;
+                .collect::<Result<Vec<_>, MergeError>>()?;
             let row: Row = outputs
                 .iter()
                 .map(|output| match output {
@@ -457,6 +496,7 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::cell::Filling;
 
     fn decimal(text: &str) -> BigDecimal {
         BigDecimal::from_str(text).unwrap()
@@ -501,5 +541,30 @@ mod tests {
         let order: Vec<usize> =
             std::iter::from_fn(|| merge.pop().map(|(stream, _)| stream)).collect();
         assert_eq!(order, [1, 2, 0, 3]);
+    }
+
+    #[test]
+    fn texts_the_servers_do_not_order_as_they_compare_are_refused() {
+        let merge = |kind: Kind| {
+            Ordered::new(&[Key {
+                cell: 0,
+                kind,
+                descending: false,
+            }])
+        };
+        let row = |bytes: &[u8]| vec![Some(bytes.to_vec())];
+        let long = vec![b'a'; ORDERED_BYTES_MAX + 1];
+        assert_eq!(merge(Kind::Binary).push(0, row(&long[1..])), Ok(()));
+        assert_eq!(
+            merge(Kind::Binary).push(0, row(&long)),
+            Err(MergeError::LongKey)
+        );
+        let kind = Kind::Weights(Filling::of(b" ", false).unwrap());
+        assert_eq!(merge(kind).push(0, row(b"a b")), Ok(()));
+        assert_eq!(merge(kind).push(0, row(b"a ")), Err(MergeError::OddEnd));
+        // Grouped as a whole, however long.
+        let mut groups = Groups::new(&[(0, kind)], &[]);
+        assert_eq!(groups.add(row(&long)), Ok(()));
+        assert_eq!(groups.add(row(b"a ")), Err(MergeError::OddEnd));
     }
 }

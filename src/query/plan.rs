@@ -20,7 +20,7 @@ use super::merge::{Aggregate, Key, Merge, Output, Source};
 use super::parse::{Parsed, ends_in_line_comment, parse};
 use crate::names::quote;
 use crate::routing::Router;
-use crate::rows::cell::{Column, Kind};
+use crate::rows::cell::{Column, Kind, Padding};
 use crate::rows::key::KeyType;
 use crate::schema::ColumnType;
 use crate::topology::{Assumption, LogicalTable, PhysicalTable, Place, Spread, Topology};
@@ -86,6 +86,8 @@ pub struct Scatter {
     body: (String, String),
     /// Whether the select list has a wildcard, so that its columns are not counted by items.
     wildcard: bool,
+    /// The name that columns are qualified by, quoted.
+    qualifier: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -402,6 +404,7 @@ fn scatter(parsed: &Parsed, table: &LogicalTable, router: &Router) -> Result<Sca
         modifiers: kept,
         body: (body.before, body.after),
         wildcard,
+        qualifier: quote(parsed.alias.as_deref().unwrap_or(&parsed.table)),
     })
 }
 
@@ -846,19 +849,30 @@ fn comparable(
 ) -> Result<(String, Kind), Refusal> {
     let refuse = |why: &str| Err(Refusal::Inexact(format!("`{expression}` {why}")));
     Ok(match column.kind {
-        // Under PAD SPACE the shorter text goes on in spaces, which control characters come before:
-        // a few spaces behind each text put `a` behind `a` with a line break, as the server does.
-        Kind::Text if column.pads => (
-            format!("WEIGHT_STRING(CONCAT(RTRIM({expression}), SPACE(8)))"),
-            Kind::Binary,
-        ),
-        Kind::Text => (format!("WEIGHT_STRING({expression})"), Kind::Binary),
+        Kind::Text => match column.padding {
+            Padding::No => (format!("WEIGHT_STRING({expression})"), Kind::Binary),
+            Padding::Sorted(filling) => (
+                format!("WEIGHT_STRING({expression})"),
+                Kind::Weights(filling),
+            ),
+            Padding::Space(filling) => (
+                format!("WEIGHT_STRING(RTRIM({expression}))"),
+                Kind::Weights(filling),
+            ),
+            Padding::Levels => {
+                return refuse(
+                    "has a collation of several levels that takes no count of trailing spaces; \
+                     its weights cannot be compared over shards",
+                );
+            }
+        },
         Kind::Enum => (format!("({expression}) + 0"), Kind::Enum),
         // As bytes on one server, and as digits where MariaDB computed it: MIN(bit).
         Kind::Bit => (format!("({expression}) + 0"), Kind::Decimal),
-        // The text of a FLOAT is rounded; as a DOUBLE it is exact.
-        Kind::Float if ordering => (format!("({expression}) + 0e0"), Kind::Double),
-        Kind::Float | Kind::Double if !ordering => {
+        // The text of a FLOAT is rounded, and that of a DOUBLE(10,2) or of a sum of such is as
+        // well; computed with a constant that has no fixed digits it is exact.
+        Kind::Float | Kind::Double if ordering => (format!("({expression}) + 0e0"), Kind::Double),
+        Kind::Float | Kind::Double => {
             return refuse("is a floating point number; equal ones cannot be told over shards");
         }
         Kind::Json | Kind::Other => {
@@ -869,6 +883,47 @@ fn comparable(
 }
 
 impl Scatter {
+    /// Whether a text is grouped or ordered by, so that its collation must be known.
+    pub fn compares_text(&self, probed: &[Column]) -> bool {
+        let text = |column: &Column| column.kind == Kind::Text;
+        match self.shape {
+            Shape::Rows if self.order.is_empty() => false,
+            // Behind a wildcard items are not counted; one column too many does no harm.
+            Shape::Rows | Shape::Grouped => probed.iter().any(text),
+        }
+    }
+
+    /// Gives the columns of the probe what [`Scatter::collations`] told of them.
+    pub fn know_paddings(&self, probed: &mut [Column], paddings: &[Padding]) {
+        let first = match self.wildcard {
+            true => probed.len().saturating_sub(self.extra.len()),
+            false => 0,
+        };
+        for (column, padding) in probed.iter_mut().skip(first).zip(paddings) {
+            column.padding = *padding;
+        }
+    }
+
+    /// A statement of one row with the collation of each column of the probe, in order; of those
+    /// behind a wildcard, which has an unknown number of them, only. It has its row in an empty
+    /// table as well.
+    pub fn collations(&self) -> Template {
+        let items = self.items.iter().map(|item| &item.expression);
+        let known = items.filter(|_| !self.wildcard).chain(&self.extra);
+        let list: Vec<String> = known.map(|text| format!("COLLATION({text})")).collect();
+        // A row of its own, so that there is a statement where there is nothing to ask.
+        let list = match list.is_empty() {
+            true => "'binary'".to_owned(),
+            false => list.join(", "),
+        };
+        Template {
+            before: format!(
+                "SELECT {list} FROM (SELECT 1 AS _shardctl_one) AS _shardctl LEFT JOIN "
+            ),
+            after: format!(" AS {} ON FALSE", self.qualifier),
+        }
+    }
+
     /// The second step: with the columns of the probe, what is asked and how it is merged.
     ///
     /// # Errors

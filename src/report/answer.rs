@@ -255,13 +255,14 @@ fn json(column: &Column, cell: &Cell) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::cell::Padding;
 
     fn written(format: Format) -> String {
         let column = |name: &str, kind| Column {
             name: name.to_owned(),
             kind,
             scale: 0,
-            pads: false,
+            padding: Padding::No,
         };
         let columns = [
             column("id", Kind::Integer),

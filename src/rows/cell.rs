@@ -42,6 +42,77 @@ pub enum Kind {
     Other,
     /// Only ever NULL.
     Null,
+    /// Weights of text under a collation that fills the shorter text up. A key of ours, never a
+    /// column of an answer.
+    Weights(Filling),
+}
+
+/// What a collation fills the shorter of two texts with: the weight of a space under PAD SPACE.
+///
+/// Cutting trailing spaces is enough to tell equal texts, but not to order them: `a` comes behind
+/// `a\t`, for it is compared as `a ` and a tab is less than a space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Filling {
+    bytes: [u8; Self::BYTES_MAX],
+    length: u8,
+    /// Whether weights of other lengths exist, so that one can end in these bytes by chance.
+    by_chance: bool,
+}
+
+impl Filling {
+    /// Bytes of a weight at the most; the servers' have 1 to 4.
+    const BYTES_MAX: usize = 4;
+
+    /// A filling of this one weight. `None` where it is none: too long for one weight, or nothing.
+    pub fn of(weight: &[u8], by_chance: bool) -> Option<Self> {
+        let mut bytes = [0; Self::BYTES_MAX];
+        bytes.get_mut(..weight.len())?.copy_from_slice(weight);
+        let length = u8::try_from(weight.len()).ok()?;
+        (length > 0).then_some(Self {
+            bytes,
+            length,
+            by_chance,
+        })
+    }
+
+    /// Whether the weights end in what the servers take for filling and RTRIM does not: a space
+    /// before a character without weight, or a character that weighs as much as a space. A server
+    /// that groups such texts by hashing finds other groups than one that compares them.
+    pub fn ends(&self, weights: &[u8]) -> bool {
+        !self.by_chance && weights.ends_with(self.weight())
+    }
+
+    fn weight(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    fn order(&self, a: &[u8], b: &[u8]) -> Ordering {
+        let both = a.len().min(b.len());
+        let filled = |rest: &[u8]| {
+            rest.iter()
+                .copied()
+                .cmp(self.weight().iter().copied().cycle().take(rest.len()))
+        };
+        a[..both]
+            .cmp(&b[..both])
+            .then_with(|| filled(&a[both..]))
+            .then_with(|| filled(&b[both..]).reverse())
+    }
+}
+
+/// What a text's collation does with the shorter of two texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// Nothing (NO PAD), or it is no text.
+    No,
+    /// Nothing, but the server fills the keys it sorts with this.
+    Sorted(Filling),
+    /// It is filled with spaces (PAD SPACE), which have this weight.
+    Space(Filling),
+    /// It is filled with spaces, and weights have several levels, or are not known: all weights of
+    /// the first level stand before any of the second, so that filling them up at their end would
+    /// compare a second level with a first.
+    Levels,
 }
 
 impl Kind {
@@ -69,9 +140,9 @@ pub struct Column {
     /// Digits behind the point, for decimals.
     #[serde(skip)]
     pub scale: u8,
-    /// For text: whether trailing spaces do not count in comparisons.
+    /// For a text key of a probe: what its collation does with trailing spaces.
     #[serde(skip)]
-    pub pads: bool,
+    pub padding: Padding,
 }
 
 /// A cell that can be compared as its server would: by number, by bytes, or by the weights of its
@@ -88,6 +159,8 @@ pub enum Sortable {
     Double(f64),
     /// Bytes, weights, dates.
     Bytes(Vec<u8>),
+    /// Weights that are filled up.
+    Weights(Vec<u8>, Filling),
 }
 
 /// A cell that is not what its column's kind says.
@@ -117,13 +190,14 @@ impl Sortable {
             }
             Kind::Float | Kind::Double => Sortable::Double(text()?.parse().map_err(|_| bad())?),
             Kind::Time => Sortable::Integer(microseconds(text()?).ok_or_else(bad)?),
+            Kind::Weights(filling) => Sortable::Weights(bytes.clone(), filling),
             _ => Sortable::Bytes(bytes.clone()),
         })
     }
 
     /// The order of the servers, ascending.
     pub fn order(&self, other: &Self) -> Ordering {
-        use Sortable::{Bytes, Decimal, Double, Integer, Null};
+        use Sortable::{Bytes, Decimal, Double, Integer, Null, Weights};
         match (self, other) {
             (Null, Null) => Ordering::Equal,
             (Null, _) => Ordering::Less,
@@ -134,6 +208,7 @@ impl Sortable {
             (Decimal(a), Integer(b)) => a.cmp(&BigDecimal::from(*b)),
             (Double(a), Double(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
             (Bytes(a), Bytes(b)) => a.cmp(b),
+            (Weights(a, filling), Weights(b, _)) => filling.order(a, b),
             // One column is of one kind on every shard.
             _ => Ordering::Equal,
         }
@@ -157,7 +232,7 @@ impl Sortable {
                 let number = if *number == 0.0 { 0.0 } else { *number };
                 out.extend_from_slice(&number.to_bits().to_be_bytes());
             }
-            Sortable::Bytes(bytes) => {
+            Sortable::Bytes(bytes) | Sortable::Weights(bytes, _) => {
                 out.push(4);
                 tagged(out, bytes);
             }
@@ -218,5 +293,44 @@ mod tests {
         assert_eq!(order(Kind::Double, "1e10", "9"), Ordering::Greater);
         assert_eq!(Sortable::new(Kind::Integer, &None).unwrap(), Sortable::Null);
         assert!(Sortable::new(Kind::Integer, &Some(b"x".to_vec())).is_err());
+    }
+
+    #[test]
+    fn the_shorter_text_is_filled_with_spaces() {
+        // Of utf8mb4_unicode_ci: a, b, tab, space.
+        let space = [0x02, 0x09];
+        let filling = Filling::of(&space, false).unwrap();
+        let weights = |text: &str| -> Vec<u8> {
+            text.chars()
+                .flat_map(|c| match c {
+                    'a' => [0x0e, 0x33],
+                    'b' => [0x0e, 0x4a],
+                    '\t' => [0x02, 0x01],
+                    _ => space,
+                })
+                .collect()
+        };
+        let sortable =
+            |text: &str| Sortable::new(Kind::Weights(filling), &Some(weights(text))).unwrap();
+        let sorted = ["", "a\t", "a \t", "a", "a b", "ab"];
+        // An empty text is filled as well, and a tab less than that.
+        assert_eq!(sortable("\t").order(&sortable("")), Ordering::Less);
+        for (i, a) in sorted.iter().enumerate() {
+            for (j, b) in sorted.iter().enumerate() {
+                assert_eq!(sortable(a).order(&sortable(b)), i.cmp(&j), "{a:?} {b:?}");
+            }
+        }
+        assert_eq!(sortable("a  ").order(&sortable("a")), Ordering::Equal);
+        assert!(filling.ends(&weights("a ")));
+        assert!(!filling.ends(&weights("a b")));
+        // Of gbk: a letter's weight can end in the byte that a space weighs.
+        assert!(!Filling::of(&[0x20], true).unwrap().ends(&[0xb0, 0x20]));
+    }
+
+    #[test]
+    fn weights_of_several_levels_or_of_none_fill_nothing() {
+        // Of utf8mb4_uca1400_as_cs: three levels of one character.
+        assert_eq!(Filling::of(&[0x02, 0x09, 0, 0x20, 0, 2], false), None);
+        assert_eq!(Filling::of(&[], false), None);
     }
 }

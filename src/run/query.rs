@@ -15,7 +15,7 @@ use crate::mysql::{Conn, Flavour, Server, Servers};
 use crate::query::Refusal;
 use crate::query::merge::{Groups, Key, Merge, MergeError, Ordered};
 use crate::query::plan::{Plan, Scattered, Template, Way};
-use crate::rows::cell::{Column, Kind, Row};
+use crate::rows::cell::{Column, Kind, Padding, Row};
 use crate::topology::{LogicalTable, PhysicalTable, Topology};
 
 /// Rows of each shard that wait to be merged.
@@ -178,15 +178,26 @@ impl Fleet<'_> {
             Way::One { .. } => return Ok(None),
             Way::Apart(refusal) => return Err(refuse_to_merge(refusal)),
         };
-        let probe = self
-            .tasks(plan, &scatter.probe)?
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::usage("there is no shard to ask"))?;
+        let first = |template: &Template| {
+            self.tasks(plan, template)?
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::usage("there is no shard to ask"))
+        };
+        let probe = first(&scatter.probe)?;
         let mut conn = self.session(&probe.server).await?;
-        let probed = query::probe(&probe.server, &mut conn, &probe.sql).await;
+        let probed = async {
+            let mut probed = query::probe(&probe.server, &mut conn, &probe.sql).await?;
+            if scatter.compares_text(&probed) {
+                let sql = first(&scatter.collations())?.sql;
+                let paddings = query::paddings(&probe.server, &mut conn, &sql).await?;
+                scatter.know_paddings(&mut probed, &paddings);
+            }
+            Ok(probed)
+        }
+        .await;
         self.running.ended(&probe.server, conn.id());
-        let probed = probed?;
+        let probed: Vec<Column> = probed?;
         let scattered = scatter
             .finish(&probed)
             .map_err(|refusal| refuse_to_merge(&refusal))?;
@@ -471,7 +482,7 @@ fn text_column(name: &str) -> Column {
         name: name.to_owned(),
         kind: Kind::Text,
         scale: 0,
-        pads: false,
+        padding: Padding::No,
     }
 }
 
@@ -541,6 +552,7 @@ async fn next_row(stream: &mut mpsc::Receiver<Result<Part>>) -> Result<Option<Ro
 fn merge_error(fault: &MergeError) -> Error {
     match fault {
         MergeError::TooManyGroups => Error::usage("the answer is too large").cause(fault),
+        MergeError::LongKey | MergeError::OddEnd => refuse(&Refusal::Inexact(fault.to_string())),
         MergeError::Cell(_) => {
             Error::unknown("the shards' answers could not be merged").cause(fault)
         }
