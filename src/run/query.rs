@@ -1,7 +1,8 @@
 //! Runs a planned statement over the shards.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -255,13 +256,13 @@ impl Fleet<'_> {
         let Some(mut stream) = streams.streams.pop() else {
             return Ok(());
         };
-        while let Some(part) = stream.recv().await {
-            match part? {
+        loop {
+            match next_part(&mut stream).await? {
                 Part::Columns(columns) => sink.columns(&columns)?,
                 Part::Row(row) => sink.row(row)?,
+                Part::End => return Ok(()),
             }
         }
-        Ok(())
     }
 
     async fn run_scattered(
@@ -322,17 +323,25 @@ impl Fleet<'_> {
     ) -> Result<()> {
         let mut started = self.start(tasks, CONNECTIONS).await;
         let streams = std::mem::take(&mut started.streams);
+        let mut open = streams.len();
         let mut parts = stream::select_all(
             streams
                 .into_iter()
                 .map(|mut stream| Box::pin(stream::poll_fn(move |cx| stream.poll_recv(cx)))),
         );
         while let Some(part) = parts.next().await {
-            if let Part::Row(row) = part?
-                && !take(row)?
-            {
-                break;
+            match part? {
+                Part::Columns(_) => {}
+                Part::Row(row) => {
+                    if !take(row)? {
+                        return Ok(());
+                    }
+                }
+                Part::End => open -= 1,
             }
+        }
+        if open > 0 {
+            return Err(incomplete());
         }
         Ok(())
     }
@@ -387,6 +396,7 @@ impl Fleet<'_> {
     async fn start(&self, tasks: Vec<Task>, at_once: usize) -> Started {
         let mut set = JoinSet::new();
         let mut streams = Vec::new();
+        let agreed = Agreed::default();
         let mut gates: BTreeMap<String, Arc<tokio::sync::Semaphore>> = BTreeMap::new();
         for task in tasks {
             let (sender, receiver) = mpsc::channel(WAITING_ROWS);
@@ -400,10 +410,11 @@ impl Fleet<'_> {
                 clock_us: self.options.clock_us,
             };
             let running = self.running.clone();
+            let agreed = agreed.clone();
             set.spawn(async move {
                 // Closed only with the set of tasks itself.
                 let _permit = gate.acquire().await;
-                if let Err(error) = run_task(&task, reading, &running, &sender).await {
+                if let Err(error) = run_task(&task, reading, &running, &agreed, &sender).await {
                     // No one listens any more if another shard has failed before.
                     let _ = sender.send(Err(error)).await;
                 }
@@ -438,11 +449,11 @@ impl Fleet<'_> {
             let mut started = self.start(vec![task], 1).await;
             let (mut columns, mut rows) = (Vec::new(), Vec::new());
             if let Some(mut stream) = started.streams.pop() {
-                while let Some(part) = stream.recv().await {
-                    match part? {
+                loop {
+                    match next_part(&mut stream).await? {
                         Part::Columns(found) => columns = found,
                         Part::Row(row) if rows.len() as u64 <= rows_max => rows.push(row),
-                        Part::Row(_) => break,
+                        Part::Row(_) | Part::End => break,
                     }
                 }
             }
@@ -496,31 +507,46 @@ struct Started {
 enum Part {
     Columns(Vec<Column>),
     Row(Row),
+    /// There are no more rows. A stream that ends without it has lost some.
+    End,
 }
+
+/// The columns of the first shard that answered: all others must have the same, or a merged column
+/// would hold values of several.
+type Agreed = Arc<OnceLock<Vec<Column>>>;
 
 async fn run_task(
     task: &Task,
     reading: Reading,
     running: &Running,
+    agreed: &Agreed,
     sender: &mpsc::Sender<Result<Part>>,
 ) -> Result<()> {
     let mut conn = query::session(&task.server, reading).await?;
     running.started(&task.server, &conn);
     let id = conn.id();
+    let place = format!("{} ({})", task.place, task.server.place());
     let (first, mut columns) = tokio::sync::oneshot::channel();
+    let agrees = AtomicBool::new(true);
     let answer = {
         let mut told = false;
         query::stream(
             &task.server,
             &mut conn,
             &task.sql,
-            move |found| {
+            |found| {
+                let same = *agreed.get_or_init(|| found.clone()) == found;
+                agrees.store(same, Ordering::Relaxed);
                 let _ = first.send(found);
             },
             |row| {
                 let found = if told { None } else { columns.try_recv().ok() };
                 told = true;
+                let agrees = agrees.load(Ordering::Relaxed);
                 async move {
+                    if !agrees {
+                        return false;
+                    }
                     if let Some(found) = found
                         && sender.send(Ok(Part::Columns(found))).await.is_err()
                     {
@@ -533,20 +559,42 @@ async fn run_task(
         .await
     };
     running.ended(&task.server, id);
-    // An answer without rows has columns all the same.
+    answer.map_err(|error| error.at(&place))?;
+    if !agrees.into_inner() {
+        return Err(
+            Error::usage("the shards' tables differ, so their answers cannot be merged")
+                .at(place)
+                .cause("its columns have other names or types than those of another shard")
+                .next("`shardctl create --dry-run` names what differs; or use --by-shard"),
+        );
+    }
+    // An answer without rows has columns all the same. No one listens any more where enough rows
+    // have come.
     if let Ok(found) = columns.try_recv() {
         let _ = sender.send(Ok(Part::Columns(found))).await;
     }
-    answer.map_err(|error| error.at(format!("{} ({})", task.place, task.server.place())))
+    let _ = sender.send(Ok(Part::End)).await;
+    Ok(())
+}
+
+/// The next part of a stream; after [`Part::End`] there is none.
+async fn next_part(stream: &mut mpsc::Receiver<Result<Part>>) -> Result<Part> {
+    stream.recv().await.unwrap_or_else(|| Err(incomplete()))
+}
+
+/// A task that ended without a word: nothing may pass for the whole answer then.
+fn incomplete() -> Error {
+    Error::unknown("a shard's answer ended before it was complete")
 }
 
 async fn next_row(stream: &mut mpsc::Receiver<Result<Part>>) -> Result<Option<Row>> {
-    while let Some(part) = stream.recv().await {
-        if let Part::Row(row) = part? {
-            return Ok(Some(row));
+    loop {
+        match next_part(stream).await? {
+            Part::Columns(_) => {}
+            Part::Row(row) => return Ok(Some(row)),
+            Part::End => return Ok(None),
         }
     }
-    Ok(None)
 }
 
 fn merge_error(fault: &MergeError) -> Error {
