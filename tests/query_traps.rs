@@ -1,0 +1,420 @@
+//! What tells a merged answer from one server's only with unusual rows: control characters behind
+//! spaces, long texts, rounded numbers, settings and tables that are not alike on all shards.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use shardctl::mysql::Servers;
+use shardctl::mysql::credentials::{CredentialSource, Credentials};
+use shardctl::query::Refusal;
+use shardctl::query::plan::{Way, plan};
+use shardctl::routing::Router;
+use shardctl::rows::cell::{Column, Row};
+use shardctl::rows::key::KeyValue;
+use shardctl::run::query::{Fleet, QueryOptions, Running, Sink, connections};
+use shardctl::topology::Topology;
+use shardctl::topology::file::parse;
+use support::{Engine, Sandbox, on_each_engine};
+
+const CLOCK_US: i64 = 1_700_000_000_000_000;
+
+#[derive(Default)]
+struct Answer(Vec<Row>);
+
+impl Sink for Answer {
+    fn columns(&mut self, _: &[Column]) -> shardctl::error::Result<()> {
+        Ok(())
+    }
+
+    fn row(&mut self, row: Row) -> shardctl::error::Result<()> {
+        self.0.push(row);
+        Ok(())
+    }
+}
+
+/// A table split over four schemas on two servers, and the same rows in one schema.
+struct World {
+    topology: Topology,
+    servers: Servers,
+    reference: String,
+    sandbox: Sandbox,
+}
+
+/// `columns` are those beside the shard key `id`; each row is the text of their values.
+async fn world(sandbox: Sandbox, columns: &str, rows: &[String]) -> World {
+    let prefix = support::fresh_schema("traps");
+    let body = format!("(id bigint NOT NULL PRIMARY KEY, {columns}) DEFAULT CHARSET=utf8mb4");
+    let text = format!(
+        "version: 1\ncluster: {prefix}\ninstances:\n  rds-1: {{ host: x, port: 1 }}\n  \
+         rds-2: {{ host: x, port: 2 }}\nschemas:\n  name: {prefix}_{{:02}}\n  count: 4\n  on:\n    \
+         rds-1: 0-1\n    rds-2: 2-3\ntables:\n  t:\n    shard_key: id\n    function: mod\n    \
+         ddl: CREATE TABLE t {body}\n"
+    );
+    let mut topology = parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    topology.instances = sandbox
+        .endpoints()
+        .into_iter()
+        .filter(|(name, _)| ["rds-1", "rds-2"].contains(&name.as_str()))
+        .collect();
+    let credentials = Credentials::read(CredentialSource {
+        defaults_file: Some(sandbox.client_file()),
+        ..CredentialSource::default()
+    })
+    .unwrap();
+    let servers = Servers::connect(&topology.instances, &credentials, 20)
+        .await
+        .unwrap();
+    let create = shardctl::run::create::look(&topology, &servers)
+        .await
+        .unwrap();
+    shardctl::run::create::execute(&servers, &create, &|_| {})
+        .await
+        .unwrap();
+    let reference = format!("{prefix}_one");
+    let control = servers.get(&topology.control).unwrap();
+    let mut one = control.conn().await.unwrap();
+    one.query_drop(format!("CREATE DATABASE {reference}"))
+        .await
+        .unwrap();
+    one.query_drop(format!("CREATE TABLE {reference}.t {body}"))
+        .await
+        .unwrap();
+    let table = topology.tables.values().next().unwrap();
+    let router = Router::new(&topology, table).unwrap();
+    for (id, values) in rows.iter().enumerate() {
+        let place = router.place(&KeyValue::Integer(id as i128), None).unwrap();
+        let physical = topology.physical(table, place);
+        let mut conn = servers
+            .get(&physical.instance)
+            .unwrap()
+            .conn()
+            .await
+            .unwrap();
+        conn.query_drop(format!(
+            "INSERT INTO {} VALUES ({id}, {values})",
+            physical.quoted()
+        ))
+        .await
+        .unwrap();
+        one.query_drop(format!("INSERT INTO {reference}.t VALUES ({id}, {values})"))
+            .await
+            .unwrap();
+    }
+    World {
+        topology,
+        servers,
+        reference,
+        sandbox,
+    }
+}
+
+impl World {
+    async fn ask(&self, sql: &str) -> Result<Vec<Row>, String> {
+        let planned = plan(sql, &self.topology).map_err(|refusal| refusal.to_string())?;
+        if let Way::Apart(refusal) = &planned.way {
+            return Err(refusal.to_string());
+        }
+        assert!(connections(&self.topology, &planned) <= 20);
+        let fleet = Fleet {
+            topology: &self.topology,
+            servers: &self.servers,
+            running: Running::default(),
+            options: QueryOptions {
+                timeout: Duration::from_secs(60),
+                rows_max: 100_000,
+                clock_us: CLOCK_US,
+            },
+        };
+        let mut answer = Answer::default();
+        fleet
+            .run(&planned, &mut answer)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(answer.0)
+    }
+
+    async fn one_server(&self, sql: &str) -> Vec<Row> {
+        let server = self.servers.get(&self.topology.control).unwrap();
+        let mut conn = server.conn().await.unwrap();
+        conn.query_drop(format!("USE {}", self.reference))
+            .await
+            .unwrap();
+        let mut result = conn.query_iter(sql).await.unwrap();
+        let mut rows = Vec::new();
+        while let Some(row) = result.next().await.unwrap() {
+            let cells = row.unwrap_raw().into_iter().map(|value| match value {
+                Some(mysql_async::Value::Bytes(bytes)) => Some(bytes),
+                _ => None,
+            });
+            rows.push(cells.collect());
+        }
+        rows
+    }
+
+    async fn same(&self, sql: &str) {
+        let found = self
+            .ask(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}\n{error}"));
+        let expected = self.one_server(sql).await;
+        let show = |rows: &[Row]| -> Vec<Vec<String>> {
+            rows.iter()
+                .map(|row| {
+                    row.iter()
+                        .map(|cell| match cell {
+                            None => "NULL".to_owned(),
+                            Some(bytes) => bytes.escape_ascii().to_string(),
+                        })
+                        .collect()
+                })
+                .collect()
+        };
+        assert!(!expected.is_empty(), "{sql}: nothing to compare");
+        assert_eq!(show(&found), show(&expected), "{sql}");
+    }
+
+    async fn refused(&self, sql: &str, reason: &str) {
+        match self.ask(sql).await {
+            Err(error) => assert!(error.contains(reason), "{sql}\n{error}"),
+            Ok(rows) => panic!("answered: {sql}\n{rows:?}"),
+        }
+    }
+}
+
+/// Texts that differ in spaces and control characters at their end, each on several shards.
+fn endings(ends: &[&str]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for stem in ["", "a", "A", "b", "a b"] {
+        for end in ends {
+            texts.push(format!("'{stem}{end}'"));
+        }
+    }
+    // Equal texts lie on different shards, and so do neighbours in the order.
+    let again = texts.clone();
+    texts.push("NULL".to_owned());
+    texts.extend(again);
+    texts
+}
+
+/// Columns of these collations, each with the same text.
+async fn texts(sandbox: Sandbox, collations: &[&str], texts: &[String]) -> World {
+    let defs: Vec<String> = collations
+        .iter()
+        .map(|collation| {
+            let charset = collation.split('_').next().unwrap();
+            format!("x_{collation} varchar(20) CHARACTER SET {charset} COLLATE {collation}")
+        })
+        .collect();
+    let rows: Vec<String> = texts
+        .iter()
+        .map(|text| vec![text.as_str(); collations.len()].join(", "))
+        .collect();
+    world(sandbox, &defs.join(", "), &rows).await
+}
+
+const PADDED: [&str; 12] = [
+    "utf8mb4_general_ci",
+    "utf8mb4_unicode_ci",
+    "utf8mb4_unicode_520_ci",
+    "utf8mb4_bin",
+    "utf8mb3_general_ci",
+    "latin1_swedish_ci",
+    "latin1_bin",
+    "latin1_german2_ci",
+    "gbk_chinese_ci",
+    "big5_bin",
+    "utf16_general_ci",
+    "ascii_general_ci",
+];
+
+fn unpadded(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::Mysql => &[
+            "utf8mb4_0900_ai_ci",
+            "utf8mb4_0900_as_cs",
+            "utf8mb4_0900_bin",
+        ],
+        Engine::Mariadb => &[
+            "utf8mb4_general_nopad_ci",
+            "utf8mb4_nopad_bin",
+            "latin1_swedish_nopad_ci",
+            "utf8mb4_uca1400_nopad_ai_ci",
+            "utf8mb4_uca1400_nopad_as_cs",
+        ],
+    }
+}
+
+on_each_engine! {
+    async fn text_ends_order_and_group_as_on_one_server(engine) {
+        let mut collations = PADDED.to_vec();
+        collations.extend(unpadded(engine));
+        if engine == Engine::Mariadb {
+            // The server's own columns say that these are unicode_ci.
+            collations.push("utf8mb4_uca1400_ai_ci");
+        }
+        let ends = ["", " ", "  ", "\\t", " \\t", "\\t ", "  \\n", "          \\n", "!", " !", "\\Z"];
+        let sandbox = support::shared(engine, 2).await;
+        let world = texts(sandbox, &collations, &endings(&ends)).await;
+        for name in collations.iter().map(|collation| format!("x_{collation}")) {
+            world.same(&format!("SELECT id, {name} FROM t ORDER BY {name}, id")).await;
+            world.same(&format!("SELECT * FROM t ORDER BY {name} DESC, id LIMIT 7, 20")).await;
+            world.same(&format!("SELECT COUNT(*), MIN(id) AS i FROM t GROUP BY {name} ORDER BY i")).await;
+            world.same(&format!("SELECT COUNT(*) FROM t GROUP BY {name} ORDER BY {name}")).await;
+            world.same(&format!("SELECT CONCAT({name}, 'x'), id FROM t ORDER BY 1, 2")).await;
+            world.same(&format!("SELECT COUNT(*) FROM t WHERE {name} > 'a' OR {name} IS NULL")).await;
+        }
+    }
+
+    async fn text_ends_that_the_servers_read_two_ways_are_refused_or_the_same(engine) {
+        let mut collations = PADDED.to_vec();
+        collations.extend(unpadded(engine));
+        let sandbox = support::shared(engine, 2).await;
+        let world = texts(sandbox, &collations, &endings(&["", "\\0", " \\0", " \\0 ", "\\0\\0"])).await;
+        let mut refused = 0;
+        for name in collations.iter().map(|collation| format!("x_{collation}")) {
+            for sql in [
+                format!("SELECT id FROM t ORDER BY {name}, id"),
+                format!("SELECT COUNT(*), MIN(id) AS i FROM t GROUP BY {name} ORDER BY i"),
+                format!("SELECT COUNT(*) FROM t GROUP BY {name} ORDER BY {name}"),
+            ] {
+                match world.ask(&sql).await {
+                    Ok(_) => world.same(&sql).await,
+                    Err(error) => {
+                        assert!(error.contains("a text ends in"), "{sql}\n{error}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        println!("refused: {refused} of {}", collations.len() * 3);
+        assert!(0 < refused && refused < collations.len() * 2, "{refused}");
+    }
+
+    async fn collations_of_several_levels_are_refused(engine) {
+        let collation = match engine {
+            Engine::Mysql => "latin2_czech_cs",
+            Engine::Mariadb => "utf8mb4_uca1400_as_cs",
+        };
+        let sandbox = support::shared(engine, 2).await;
+        let world = texts(sandbox, &[collation], &endings(&["", "\\t"])).await;
+        world.refused(&format!("SELECT id FROM t ORDER BY x_{collation}"), "several levels").await;
+        world.refused(&format!("SELECT DISTINCT x_{collation} FROM t"), "several levels").await;
+        world.same(&format!("SELECT COUNT(x_{collation}) FROM t")).await;
+    }
+
+    async fn long_texts_order_as_on_one_server_or_are_refused(engine) {
+        // Equal up to behind what MariaDB looks at, and against the order of id behind it.
+        let rows: Vec<String> = (0..12)
+            .map(|id| {
+                let text = format!("concat(repeat('x', 3000), {})", 99 - id);
+                format!("{text}, {text}, {text}, repeat('y', {})", id % 5)
+            })
+            .collect();
+        let sandbox = support::shared(engine, 2).await;
+        let columns = "txt text, vc varchar(4000) COLLATE utf8mb4_bin, bl blob, short text";
+        let world = world(sandbox, columns, &rows).await;
+        for name in ["txt", "vc", "bl"] {
+            world.refused(&format!("SELECT id FROM t ORDER BY {name}, id"), "max_sort_length").await;
+            let sql = format!("SELECT {name}, COUNT(*) FROM t GROUP BY {name} ORDER BY {name} LIMIT 3");
+            world.refused(&sql, "max_sort_length").await;
+            // What is compared and not ordered is compared as a whole.
+            world.same(&format!("SELECT COUNT(*), MIN(id) AS i FROM t GROUP BY {name} ORDER BY i")).await;
+            world.same(&format!("SELECT MIN({name}), MAX({name}) FROM t")).await;
+        }
+        world.same("SELECT id FROM t ORDER BY short, id").await;
+        world.same("SELECT id FROM t ORDER BY LEFT(txt, 250), id").await;
+    }
+
+    async fn rounded_doubles_order_by_their_value(engine) {
+        // 0.1 + 0.2 is more than 0.3, and both are shown as 0.30.
+        let rows: Vec<String> = (0..8)
+            .map(|id| if id % 2 == 0 { "0.1, 0.2" } else { "0.3, 0" }.to_owned())
+            .collect();
+        let sandbox = support::shared(engine, 2).await;
+        let world = world(sandbox, "a double(10,2), b double(10,2)", &rows).await;
+        world.same("SELECT a + b AS x, id FROM t ORDER BY x, id").await;
+        world.same("SELECT id FROM t ORDER BY a + b DESC, id").await;
+        world.same("SELECT ROUND(a / 3, 3) AS x, id FROM t ORDER BY x DESC, id").await;
+    }
+
+    async fn the_servers_own_settings_do_not_cut_the_answer(engine) {
+        let rows: Vec<String> = (0..40).map(|id| format!("{}", id % 10)).collect();
+        let sandbox = support::servers(engine, 2).await;
+        for instance in ["rds-1", "rds-2"] {
+            let mut conn = support::conn(&sandbox, instance).await;
+            conn.query_drop("SET GLOBAL sql_select_limit = 3").await.unwrap();
+            conn.query_drop("SET GLOBAL max_sort_length = 64").await.unwrap();
+        }
+        let world = world(Sandbox::clone(&sandbox), "n int", &rows).await;
+        let answer = world.ask("SELECT n, COUNT(*) FROM t GROUP BY n").await.unwrap();
+        assert_eq!(answer.len(), 10);
+        assert_eq!(world.ask("SELECT id FROM t").await.unwrap().len(), 40);
+        assert_eq!(world.ask("SELECT id FROM t WHERE id = 5").await.unwrap().len(), 1);
+    }
+
+    async fn shards_whose_tables_differ_are_not_merged(engine) {
+        let rows: Vec<String> = (0..8).map(|id| format!("{id}, 'x'")).collect();
+        let sandbox = support::shared(engine, 2).await;
+        let world = world(sandbox, "n int, c varchar(9)", &rows).await;
+        world.same("SELECT * FROM t ORDER BY id").await;
+        let table = world.topology.tables.values().next().unwrap();
+        let last = world.topology.places(table).last().unwrap();
+        let physical = world.topology.physical(table, last);
+        let mut conn = support::conn(&world.sandbox, physical.instance.as_str()).await;
+        // The same columns in another order: only their names tell.
+        conn.query_drop(format!("ALTER TABLE {} MODIFY c varchar(9) AFTER id", physical.quoted()))
+            .await
+            .unwrap();
+        world.refused("SELECT * FROM t", "tables differ").await;
+        world.refused("SELECT * FROM t ORDER BY id LIMIT 2", physical.schema.as_str()).await;
+        world.same("SELECT id, n, c FROM t ORDER BY id").await;
+        conn.query_drop(format!("ALTER TABLE {} MODIFY n varchar(9)", physical.quoted()))
+            .await
+            .unwrap();
+        world.refused("SELECT n, id FROM t ORDER BY n, id", "tables differ").await;
+        world.refused("SELECT n, COUNT(*) FROM t GROUP BY n", "tables differ").await;
+    }
+}
+
+#[test]
+fn what_depends_on_a_shard_is_told_from_what_does_not() {
+    let text = "version: 1\ncluster: traps\ninstances:\n  a: { host: x, port: 1 }\nschemas:\n  \
+                name: traps_{}\n  count: 4\n  on:\n    a: 0-3\ntables:\n  t:\n    shard_key: id\n    \
+                function: mod\n    ddl: CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, c text)\n";
+    let topology = parse(text).unwrap();
+    let apart = |sql: &str, reason: &str| match plan(sql, &topology).unwrap().way {
+        Way::Apart(refusal) => assert!(refusal.to_string().contains(reason), "{sql}: {refusal}"),
+        other => panic!("{sql}: {other:?}"),
+    };
+    // Even where the key names the shard: the words are weighed by that shard's rows.
+    let sql = "SELECT MATCH(c) AGAINST ('x') FROM t WHERE id = 5";
+    let refusal = plan(sql, &topology).unwrap_err();
+    assert!(matches!(refusal, Refusal::Inexact(_)), "{refusal}");
+    apart(
+        "SELECT CURRENT_USER, id FROM t",
+        "another value on each shard",
+    );
+    apart(
+        "SELECT id FROM t WHERE c = current_role",
+        "another value on each shard",
+    );
+    assert!(matches!(
+        plan("SELECT CURRENT_USER FROM t WHERE id = 5", &topology)
+            .unwrap()
+            .way,
+        Way::One { .. }
+    ));
+    for hint in [
+        "SELECT /*+ SET_VAR(sql_select_limit = 1) */ id FROM t",
+        "SELECT /*+ max_execution_time(0) */ id FROM t WHERE id = 5",
+    ] {
+        let refusal = plan(hint, &topology).unwrap_err();
+        assert!(matches!(refusal, Refusal::Unsafe(_)), "{hint}: {refusal}");
+    }
+    assert!(plan("SELECT /*+ NO_ICP(t) */ id FROM t", &topology).is_ok());
+    assert!(plan("SELECT '/*+ SET_VAR(x=1) */' FROM t", &topology).is_ok());
+}
