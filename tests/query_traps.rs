@@ -370,7 +370,7 @@ on_each_engine! {
             .await
             .unwrap();
         world.refused("SELECT * FROM t", "tables differ").await;
-        world.refused("SELECT * FROM t ORDER BY id LIMIT 2", physical.schema.as_str()).await;
+        world.refused("SELECT * FROM t ORDER BY id LIMIT 2", "tables differ").await;
         world.same("SELECT id, n, c FROM t ORDER BY id").await;
         conn.query_drop(format!("ALTER TABLE {} MODIFY n varchar(9)", physical.quoted()))
             .await
