@@ -2,6 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::rebalance::no_open_job;
 use super::{Context, Outcome};
 use crate::error::Result;
 use crate::journal;
@@ -42,6 +43,8 @@ pub async fn run(cx: &mut Context, args: CreateArgs) -> Result<Outcome> {
     let servers = cx.connect(&topology.instances, CONNECTIONS_MAX).await?;
     let control = servers.get(&topology.control)?;
     let mut version = journal::check_in_force(control, &topology).await?;
+    // Tables that a job has fenced are not missing.
+    no_open_job(control).await?;
     let plan = create::look(&topology, &servers).await?;
     let drifted = !plan.drift.is_empty();
     if !args.dry_run {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::rebalance::no_open_job;
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::fill::members::Members;
@@ -44,6 +45,7 @@ pub async fn run(cx: &mut Context, args: FillArgs) -> Result<Outcome> {
         usize::try_from(args.writers).map_err(|_| Error::usage("--writers is too large"))?;
     let servers = cx.connect(&topology.instances, writers + 1).await?;
     journal::check_in_force(servers.get(&topology.control)?, &topology).await?;
+    no_open_job(servers.get(&topology.control)?).await?;
     let members = Members::new(args.seed, args.members, args.until.at(0, 0, 0, 0));
     let bar = match cx.shows_progress() {
         true => ProgressBar::new((args.members as f64 * ROWS_PER_MEMBER) as u64).with_style(

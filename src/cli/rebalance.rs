@@ -150,7 +150,7 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
     Ok(outcome)
 }
 
-async fn no_open_job(control: &Server) -> Result<()> {
+pub(super) async fn no_open_job(control: &Server) -> Result<()> {
     let open = journal::jobs(control)
         .await?
         .into_iter()

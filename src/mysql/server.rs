@@ -160,7 +160,9 @@ impl Server {
     /// Closes the idle connections.
     pub async fn disconnect(&self) {
         // A connection that fails to say goodbye is closed all the same.
-        let _ = self.0.pool.clone().disconnect().await;
+        // And a pool whose count is off after a task was cut short would wait for ever.
+        let _ =
+            tokio::time::timeout(Duration::from_secs(1), self.0.pool.clone().disconnect()).await;
     }
 }
 
