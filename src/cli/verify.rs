@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Context, Outcome};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::journal;
 use crate::names::TableName;
 use crate::run::verify::{VerifyOptions, verify};
@@ -33,6 +33,12 @@ pub async fn run(cx: &mut Context, args: VerifyArgs) -> Result<Outcome> {
     first.disconnect().await;
     // The rows are where the shard map says; the file says how to reach it.
     let topology = match map {
+        Some(map) if map.topology.cluster != file.cluster => {
+            return Err(Error::usage(format!(
+                "{} holds the shard map of the cluster `{}`, and the file is of `{}`",
+                file.control, map.topology.cluster, file.cluster
+            )));
+        }
         Some(map) => journal::with_addresses(map.topology, &file),
         None => file,
     };
