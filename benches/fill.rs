@@ -17,6 +17,7 @@ use shardctl::fill::members::Members;
 use shardctl::mysql::credentials::{CredentialSource, Credentials};
 use shardctl::mysql::{Server, Servers};
 use shardctl::run::fill::{FillOptions, fill};
+use shardctl::run::owner::Flags;
 use shardctl::sandbox::{Engine, Home, Installation, Options};
 use shardctl::topology::file::parse;
 use shardctl::topology::{PhysicalTable, Topology};
@@ -63,7 +64,7 @@ async fn measure(engine: Engine, installation: &str, members: u64) {
     let plan = shardctl::run::create::look(&topology, &servers)
         .await
         .unwrap();
-    shardctl::run::create::execute(&servers, &plan, &|_| {})
+    shardctl::run::create::execute(&servers, &plan, &Flags::default(), &|_| {})
         .await
         .unwrap();
     let generated = Members::new(1, members, jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0));
@@ -80,7 +81,9 @@ async fn measure(engine: Engine, installation: &str, members: u64) {
             FillOptions {
                 writers: CONNECTIONS,
                 generators: 1,
+                again: false,
             },
+            &Flags::default(),
             &|_| {},
         )
         .await

@@ -152,6 +152,19 @@ impl Error {
         }
     }
 
+    /// Whether the error names this object, by what happened, where or why.
+    pub fn names(&self, object: &str) -> bool {
+        let parts = [
+            Some(&self.0.what),
+            self.0.place.as_ref(),
+            self.0.cause.as_ref(),
+        ];
+        parts
+            .into_iter()
+            .flatten()
+            .any(|text| text.contains(object))
+    }
+
     /// The process exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.0.class.code())

@@ -155,6 +155,8 @@ fn help_of_fill() {
           --seed <SEED>        Seed of the generator [default: 1]
           --until <DATE>       Time at which the last member registers [default: 2026-01-01]
           --writers <WRITERS>  Connections that write to each instance [default: 2]
+          --again              Empty the tables first, if a fill of them was interrupted
+          --yes                With --again: go on without asking
       -h, --help               Print help (see more with '--help')
 
     Global options:
@@ -352,11 +354,13 @@ fn help_of_sandbox() {
     Usage: shardctl sandbox [OPTIONS] <COMMAND>
 
     Commands:
-      up    Start servers from the installed mysqld or mariadbd
-      add   Start one more server in a running sandbox
-      down  End the servers of a sandbox and remove it with its data
-      list  Show the sandboxes of this user, also broken ones [alias: ls]
-      help  Print this message or the help of the given subcommand(s)
+      up     Start servers from the installed mysqld or mariadbd
+      add    Start one more server in a running sandbox
+      start  Start a server of a sandbox that was stopped or has died
+      stop   Stop a server of a sandbox and keep its data
+      down   End the servers of a sandbox and remove it with its data
+      list   Show the sandboxes of this user, also broken ones [alias: ls]
+      help   Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help  Print help (see more with '--help')

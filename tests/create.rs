@@ -255,4 +255,129 @@ on_each_engine! {
         assert_eq!(status["schemas"][0]["tables_found"], 6);
         assert!(status["schemas"][15]["tables_found"].is_null());
     }
+
+    async fn two_creates_side_by_side_do_not_meet(engine) {
+        let sandbox = support::servers(engine, 2).await;
+        let start = || {
+            Command::new(support::SHARDCTL)
+                .args(["--sandbox", sandbox.name(), "--topology", USER_CENTER, "create"])
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let both = [start(), start()].map(|child| child.wait_with_output().unwrap());
+        let codes = both.each_ref().map(|output| output.status.code().unwrap());
+        // One may have ended before the other began.
+        assert!(matches!(codes, [0, 0] | [0, 4] | [4, 0]), "{codes:?}: {both:?}");
+        for output in both.iter().filter(|output| output.status.code() == Some(4)) {
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(error.contains("another run of shardctl owns the cluster"), "{error}");
+        }
+        let again = json(&shardctl(&sandbox, USER_CENTER, &["create", "-o", "json"]), 0);
+        assert_eq!((&again["tables"], &again["agreeing"]), (&0.into(), &96.into()));
+    }
+
+    async fn an_interrupted_fill_says_what_is_true_and_is_done_again(engine) {
+        let sandbox = support::servers(engine, 2).await;
+        stdout(&shardctl(&sandbox, USER_CENTER, &["create"]), 0);
+        let nothing = shardctl(&sandbox, USER_CENTER, &["fill", "--again", "--yes"]);
+        let error = String::from_utf8_lossy(&nothing.stderr).into_owned();
+        assert_eq!(nothing.status.code(), Some(2), "{error}");
+        assert!(error.contains("no fill was interrupted here"), "{error}");
+
+        let child = Command::new(support::SHARDCTL)
+            .args(["--sandbox", sandbox.name(), "--topology", USER_CENTER])
+            .args(["fill", "--members", "3000000"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut conn = support::conn(&sandbox, "rds-1").await;
+        loop {
+            let rows: Option<u64> = conn
+                .query_first("SELECT COUNT(*) FROM user_center_00.member_00")
+                .await
+                .unwrap();
+            if rows > Some(0) {
+                break;
+            }
+        }
+        let second = shardctl(&sandbox, USER_CENTER, &["fill", "--members", "10"]);
+        let error = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert_eq!(second.status.code(), Some(4), "{error}");
+        assert!(error.contains(&format!("process {}", child.id())), "{error}");
+
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(child.id() as i32),
+            nix::sys::signal::Signal::SIGINT,
+        )
+        .unwrap();
+        let interrupted = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&interrupted.stderr).into_owned();
+        assert_eq!(interrupted.status.code(), Some(4), "{error}");
+        assert!(error.contains("stopped by Ctrl-C"), "{error}");
+        let acknowledged: u64 = error
+            .split("filled in part: ")
+            .nth(1)
+            .and_then(|text| text.split(' ').next())
+            .unwrap()
+            .parse()
+            .unwrap();
+        let status = json(&shardctl(&sandbox, USER_CENTER, &["status", "--exact", "-o", "json"]), 0);
+        let rows: u64 = status["instances"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|instance| instance["rows"].as_u64().unwrap())
+            .sum();
+        assert_eq!(rows, acknowledged);
+
+        let refused = shardctl(&sandbox, USER_CENTER, &["fill", "--members", "10"]);
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{error}");
+        assert!(error.contains("shardctl fill --again"), "{error}");
+        let unasked = shardctl(&sandbox, USER_CENTER, &["fill", "--again"]);
+        assert_eq!(unasked.status.code(), Some(2));
+        let again = shardctl(&sandbox, USER_CENTER, &["fill", "--again", "--yes", "--members", "50", "-o", "json"]);
+        assert_eq!(json(&again, 0)["rows"]["member"], 50);
+        // Now they are rows like any others.
+        let over = shardctl(&sandbox, USER_CENTER, &["fill", "--again", "--yes"]);
+        assert_eq!(over.status.code(), Some(2));
+        let count = stdout(&shardctl(&sandbox, USER_CENTER, &["query", "-o", "csv", "SELECT COUNT(*) FROM member"]), 0);
+        assert_eq!(count.trim_end(), "COUNT(*)\r\n50");
+    }
+
+    async fn a_watched_status_ends_well_by_ctrl_c(engine) {
+        let sandbox = support::servers(engine, 2).await;
+        let mut child = Command::new(support::SHARDCTL)
+            .args(["--sandbox", sandbox.name(), "--topology", USER_CENTER])
+            .args(["status", "--watch", "60"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The first table is out: it waits.
+        let mut first = [0; 64];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(child.id() as i32),
+            nix::sys::signal::Signal::SIGINT,
+        )
+        .unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+
+    async fn an_unordered_limit_ends_with_its_rows(engine) {
+        let sandbox = support::servers(engine, 2).await;
+        stdout(&shardctl(&sandbox, USER_CENTER, &["create"]), 0);
+        stdout(&shardctl(&sandbox, USER_CENTER, &["fill", "--members", "2000"]), 0);
+        for _ in 0..5 {
+            let start = std::time::Instant::now();
+            let query = ["query", "-o", "csv", "SELECT memberId FROM member LIMIT 3"];
+            let rows = stdout(&shardctl(&sandbox, USER_CENTER, &query), 0);
+            assert_eq!(rows.lines().count(), 4, "{rows}");
+            assert!(start.elapsed().as_secs() < 5, "it hung at the end");
+        }
+    }
 }

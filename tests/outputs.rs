@@ -201,7 +201,7 @@ on_each_engine! {
         | 14 | user_center_14 | rds-2 | rds-3 | 6 | [estimate] | [size] |
         | 15 | user_center_15 | rds-2 | rds-3 | 6 | [estimate] | [size] |
         schemas on each instance: rds-1 8 -> 6 rds-2 8 -> 5 rds-3 0 -> 5
-        error: Move 5 schemas? Writes to them are refused until they are switched.
+        error: Move 5 schemas? Writes to what moves are refused until it is switched.
          cause: there is no terminal to ask on
          next: say --yes to go on without asking
         "#);

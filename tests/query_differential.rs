@@ -114,9 +114,14 @@ async fn world(engine: Engine) -> World {
     let create = shardctl::run::create::look(&topology, &servers)
         .await
         .unwrap();
-    shardctl::run::create::execute(&servers, &create, &|_| {})
-        .await
-        .unwrap();
+    shardctl::run::create::execute(
+        &servers,
+        &create,
+        &shardctl::run::owner::Flags::default(),
+        &|_| {},
+    )
+    .await
+    .unwrap();
     let world = World {
         reference: format!("{prefix}_one"),
         topology,

@@ -71,9 +71,14 @@ async fn world(sandbox: Sandbox, columns: &str, rows: &[String]) -> World {
     let create = shardctl::run::create::look(&topology, &servers)
         .await
         .unwrap();
-    shardctl::run::create::execute(&servers, &create, &|_| {})
-        .await
-        .unwrap();
+    shardctl::run::create::execute(
+        &servers,
+        &create,
+        &shardctl::run::owner::Flags::default(),
+        &|_| {},
+    )
+    .await
+    .unwrap();
     let reference = format!("{prefix}_one");
     let control = servers.get(&topology.control).unwrap();
     let mut one = control.conn().await.unwrap();

@@ -417,8 +417,14 @@ on_each_engine! {
             assert!(fleet.killed_at(point, &ADD), "{point} was not reached");
             let (id, _) = fleet.job();
             // The cancel itself is killed on its way, too.
-            for within in ["before undo", "within undo 1", "within undo 3", "after undo"] {
-                fleet.killed_at(within, &["job", "cancel", &id, "--yes"]);
+            for within in [
+                "before unfence", "within unfence 1", "after unfence",
+                "before clear", "within clear 1", "after clear",
+            ] {
+                assert!(
+                    fleet.killed_at(within, &["job", "cancel", &id, "--yes"]),
+                    "{point}: {within} was not reached"
+                );
             }
             fleet.ok(&["job", "resume", &id]);
             assert_eq!(fleet.job(), (id, "cancelled".to_owned()), "{point}");
@@ -782,5 +788,126 @@ on_each_engine! {
         assert_eq!(exact[2].1, Some(-1));
         fleet.ok(&DRAIN);
         same(&before, &fleet.rows().await, "after the way back");
+    }
+
+    async fn a_lost_target_keeps_no_source_fenced(engine) {
+        let fleet = Fleet::filled(engine).await;
+        let before = fleet.rows().await;
+        for abandon in [false, true] {
+            assert!(fleet.killed_at("within copy 2", &ADD));
+            let (id, phase) = fleet.job();
+            assert_eq!(phase, "copy");
+            fleet.sandbox.kill("rds-3").unwrap();
+
+            let resumed = fleet.run(&["job", "resume", &id]);
+            assert_eq!(resumed.status.code(), Some(4), "{}", shown(&resumed));
+            let said = String::from_utf8_lossy(&resumed.stderr).into_owned();
+            assert!(said.contains("rds-3") && said.contains(&format!("job cancel {id}")), "{said}");
+
+            let cancelled = fleet.run(&["job", "cancel", &id, "--yes"]);
+            assert_eq!(cancelled.status.code(), Some(4), "{}", shown(&cancelled));
+            let said = String::from_utf8_lossy(&cancelled.stderr).into_owned();
+            assert!(said.contains("takes writes as before"), "{said}");
+            assert_eq!(fleet.job(), (id.clone(), "clear".to_owned()));
+            // What the application waits for does not wait for the target.
+            for (instance, shard) in [("rds-1", 2), ("rds-2", 5)] {
+                let mut source = conn(&fleet.sandbox, instance).await;
+                source
+                    .query_drop(format!("UPDATE shop_{shard:02}.member_{shard:02} SET note = note"))
+                    .await
+                    .unwrap();
+            }
+            let other = fleet.run(&["job", "cancel", &id, "--abandon", "rds-1", "--yes"]);
+            assert_eq!(other.status.code(), Some(2), "{}", shown(&other));
+
+            if abandon {
+                fleet.ok(&["job", "cancel", &id, "--abandon", "rds-3", "--yes"]);
+                let status = fleet.ok(&["job", "status", &id]);
+                assert!(status.contains("abandoned: rds-3"), "{status}");
+                fleet.sandbox.start("rds-3").unwrap();
+                let left = fleet.tables().await;
+                assert!(left.iter().any(|table| table.starts_with("rds-3/shop_")), "{left:?}");
+                // Hidden tables of an abandoned target are in nobody's way but the next job's,
+                // which says so.
+                let next = fleet.run(&ADD);
+                assert_eq!(next.status.code(), Some(1), "{}", shown(&next));
+                let mut target = conn(&fleet.sandbox, "rds-3").await;
+                target.query_drop("DROP DATABASE IF EXISTS shop_02").await.unwrap();
+                target.query_drop("DROP DATABASE IF EXISTS shop_05").await.unwrap();
+            } else {
+                fleet.sandbox.start("rds-3").unwrap();
+                fleet.ok(&["job", "resume", &id]);
+            }
+            assert_eq!(fleet.job(), (id, "cancelled".to_owned()));
+            assert_eq!(fleet.tables().await, unmoved());
+            same(&before, &fleet.rows().await, "after the cancel");
+        }
+        fleet.ok(&ADD);
+        same(&before, &fleet.rows().await, "after the move");
+    }
+
+    async fn an_open_job_is_named_by_all_that_it_is_in_the_way_of(engine) {
+        let fleet = Fleet::filled(engine).await;
+        assert!(fleet.killed_at("within copy 2", &ADD));
+        let (id, _) = fleet.job();
+        let tables = fleet.tables().await;
+        for (args, code) in [
+            (&["create"][..], 4),
+            (&["fill"], 4),
+            (&["verify"], 4),
+            (&["query", "SELECT COUNT(*) FROM member"], 3),
+            (&["rebalance", "--drain", "rds-2", "--offline", "--yes"], 4),
+        ] {
+            let refused = fleet.run(args);
+            assert_eq!(refused.status.code(), Some(code), "{args:?}: {}", shown(&refused));
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(said.contains(&format!("job resume {id}")), "{args:?}: {said}");
+        }
+        assert!(fleet.ok(&["status"]).contains(&format!("job {id} is open")));
+        // Schemas that do not move are served.
+        assert!(fleet.ok(&["query", "SELECT name FROM member WHERE id = 6"]).contains("名前"));
+        assert_eq!(fleet.tables().await, tables);
+        fleet.ok(&["job", "resume", &id]);
+        fleet.ok(&["verify"]);
+    }
+
+    async fn a_status_without_the_control_instance_says_what_it_does_not_know(engine) {
+        let fleet = Fleet::filled(engine).await;
+        fleet.sandbox.kill("rds-1").unwrap();
+        let output = fleet.run(&["-o", "json", "status"]);
+        assert_eq!(output.status.code(), Some(3), "{}", shown(&output));
+        let status: Json = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(status["control_reached"], false);
+        assert_eq!(status["open_jobs"], Json::Null);
+        assert_eq!(status["instances"][0]["rows"], Json::Null);
+        assert!(status["instances"][1]["rows"].as_u64().unwrap() > 0);
+        assert_eq!(status["schemas"][0]["fullest_rows"], Json::Null);
+        let text = String::from_utf8(fleet.run(&["status"]).stdout).unwrap();
+        assert!(text.contains("the shard map in force and the jobs are unknown"), "{text}");
+        assert!(!text.contains("no shard map yet"), "{text}");
+    }
+
+    async fn a_sigterm_stops_a_run_as_safely_as_ctrl_c(engine) {
+        let fleet = Fleet::filled(engine).await;
+        let mut holder = conn(&fleet.sandbox, "rds-1").await;
+        holder.query_drop("START TRANSACTION").await.unwrap();
+        holder.query_drop("SELECT * FROM shop_02.member_02 LIMIT 1").await.unwrap();
+        let first = fleet.start(&ADD);
+        while fleet.jobs().first().is_none_or(|job| job["phase"] != "fence") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(first.id() as i32),
+            nix::sys::signal::Signal::SIGTERM,
+        )
+        .unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        holder.query_drop("COMMIT").await.unwrap();
+        let first = first.wait_with_output().unwrap();
+        assert_eq!(first.status.code(), Some(4), "{}", shown(&first));
+        let said = String::from_utf8_lossy(&first.stderr).into_owned();
+        assert!(said.contains("stopped by SIGTERM"), "{said}");
+        fleet.ok(&["job", "resume", &fleet.job().0]);
+        assert_eq!(fleet.tables().await, moved());
     }
 }

@@ -461,6 +461,19 @@ on_each_engine! {
         let (code, _, err) = run(&["sandbox", "up", "t"]);
         assert_eq!(code, Some(2));
         assert!(err.contains("there is a sandbox `t` already"), "{err}");
+        for (stop, start) in [
+            (&["sandbox", "stop", "rds-1", "t"][..], &["sandbox", "start", "rds-1", "t"][..]),
+            (&["sandbox", "stop", "rds-1", "t", "--kill"], &["sandbox", "start", "rds-1", "t"]),
+        ] {
+            let (code, out, err) = run(&[stop, &["-o", "json"]].concat());
+            assert_eq!(code, Some(0), "{err}");
+            let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+            assert_eq!(json["sandboxes"][0]["instances"][0]["pid"], serde_json::Value::Null);
+            let (code, out, err) = run(&[start, &["-o", "json"]].concat());
+            assert_eq!(code, Some(0), "{err}");
+            let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+            assert!(json["sandboxes"][0]["instances"][0]["pid"].is_number(), "{out}");
+        }
         let (code, out, _) = run(&["sandbox", "down", "t"]);
         assert_eq!((code, out.as_str()), (Some(0), "no sandbox\n"));
         let (code, _, err) = run(&["sandbox", "down", "t"]);

@@ -217,4 +217,26 @@ on_each_engine! {
             assert_eq!(fleet.faults(), (Some(0), String::new()), "{mend}");
         }
     }
+
+    async fn a_shard_key_of_another_type_is_a_fault_and_its_rows_are_not_trusted(engine) {
+        let fleet = Fleet::new(engine).await;
+        fleet
+            .sql(2, "ALTER TABLE shop_02.visit_02 MODIFY member VARCHAR(20) NOT NULL")
+            .await;
+        let output = fleet.run(&["verify", "--table", "visit"]);
+        assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("the shard key `member` is"), "{text}");
+        assert!(text.contains("its rows were not looked at"), "{text}");
+    }
+
+    async fn a_file_of_another_cluster_is_not_verified_against(engine) {
+        let fleet = Fleet::new(engine).await;
+        let other = std::fs::read_to_string(fleet.file()).unwrap().replace("cluster: shop", "cluster: mall");
+        std::fs::write(fleet.file(), other).unwrap();
+        let output = fleet.run(&["verify"]);
+        assert_eq!(output.status.code(), Some(2), "{}", shown(&output));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains("the shard map of the cluster `shop`"), "{error}");
+    }
 }

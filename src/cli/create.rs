@@ -6,10 +6,15 @@ use super::rebalance::no_open_job;
 use super::{Context, Outcome};
 use crate::error::Result;
 use crate::journal;
+use crate::mysql::Servers;
+use crate::report::create::CreateReport;
 use crate::run::create;
+use crate::run::owner::{Flags, Owner};
+use crate::topology::Topology;
 
-/// Connections to each instance; as many statements run at once.
-const CONNECTIONS_MAX: usize = 4;
+/// Connections to each instance: four statements run at once, beside the journal's and the
+/// lease's renewal.
+const CONNECTIONS_MAX: usize = 6;
 
 /// Create the schemas and tables that the servers lack
 ///
@@ -41,27 +46,51 @@ pub async fn run(cx: &mut Context, args: CreateArgs) -> Result<Outcome> {
         return Ok(Outcome::Clean);
     }
     let servers = cx.connect(&topology.instances, CONNECTIONS_MAX).await?;
+    let made = if args.dry_run {
+        make(cx, &topology, &servers, None).await
+    } else {
+        let owner = Owner::take(servers.get(&topology.control)?).await?;
+        let made = make(cx, &topology, &servers, Some(&owner.flags)).await;
+        owner.close().await;
+        made
+    };
+    servers.disconnect().await;
+    let report = made?;
+    cx.out.show(&report)?;
+    Ok(if report.drift.is_empty() {
+        Outcome::Clean
+    } else {
+        Outcome::No
+    })
+}
+
+/// Without an owner's flags nothing is created.
+async fn make(
+    cx: &Context,
+    topology: &Topology,
+    servers: &Servers,
+    flags: Option<&Flags>,
+) -> Result<CreateReport> {
     let control = servers.get(&topology.control)?;
-    let mut version = journal::check_in_force(control, &topology).await?;
+    let mut version = journal::check_in_force(control, topology).await?;
     // Tables that a job has fenced are not missing.
     no_open_job(control).await?;
-    let plan = create::look(&topology, &servers).await?;
-    let drifted = !plan.drift.is_empty();
-    if !args.dry_run {
-        let bar = match cx.shows_progress() {
-            true => ProgressBar::new(plan.steps.len() as u64).with_style(
-                ProgressStyle::with_template("creating {bar:40} {pos}/{len}")
-                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
-            ),
-            false => ProgressBar::hidden(),
-        };
-        create::execute(&servers, &plan, &|_| bar.inc(1)).await?;
-        bar.finish_and_clear();
-        if version.is_none() {
-            version = Some(journal::adopt(&servers, &topology).await?.version);
-        }
+    let plan = create::look(topology, servers).await?;
+    let Some(flags) = flags else {
+        return Ok(create::report(plan, true, version));
+    };
+    let bar = match cx.shows_progress() {
+        true => ProgressBar::new(plan.steps.len() as u64).with_style(
+            ProgressStyle::with_template("creating {bar:40} {pos}/{len}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ),
+        false => ProgressBar::hidden(),
+    };
+    let executed = create::execute(servers, &plan, flags, &|_| bar.inc(1)).await;
+    bar.finish_and_clear();
+    executed?;
+    if version.is_none() {
+        version = Some(journal::adopt(servers, topology).await?.version);
     }
-    servers.disconnect().await;
-    cx.out.show(&create::report(plan, args.dry_run, version))?;
-    Ok(if drifted { Outcome::No } else { Outcome::Clean })
+    Ok(create::report(plan, false, version))
 }

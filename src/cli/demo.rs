@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::fill::members::{FIRST_MEMBER_ID, Members};
+use crate::run::interrupt::Requests;
 use crate::sandbox::{Engine, Guarded, Home, Options};
 
 /// The user center, as the repository has it.
@@ -50,11 +51,13 @@ pub async fn run(cx: &mut Context, args: DemoArgs) -> Result<Outcome> {
         quiet: cx.global.quiet,
     };
     let start = Instant::now();
+    let mut ended = Requests::listen();
     let told = tokio::select! {
         told = demo.tell(&args) => told,
         // Dropping the story drops the sandbox's guard, which removes all.
-        _ = tokio::signal::ctrl_c() => {
-            Err(Error::stopped("interrupted").now("the demo's servers and data are removed"))
+        signal = ended.next() => {
+            Err(Error::stopped(format!("stopped by {signal}"))
+                .now("the demo's servers and data are removed"))
         }
     };
     match told {

@@ -9,8 +9,15 @@ use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::fill::members::Members;
 use crate::journal;
+use crate::mysql::Servers;
 use crate::report::fill::FillReport;
 use crate::run::fill::{FillOptions, fill};
+use crate::run::owner::{Flags, Owner};
+use crate::topology::Topology;
+
+/// Connections to an instance beside the writers': the journal's, the lease's renewal and one for
+/// looking.
+const CONNECTIONS_BESIDES_WRITERS: usize = 3;
 
 /// Rows that a member brings on average, for the progress bar only.
 const ROWS_PER_MEMBER: f64 = 9.1;
@@ -33,6 +40,12 @@ pub struct FillArgs {
     /// Connections that write to each instance
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
     writers: u64,
+    /// Empty the tables first, if a fill of them was interrupted
+    #[arg(long)]
+    again: bool,
+    /// With --again: go on without asking
+    #[arg(long, requires = "again")]
+    yes: bool,
 }
 
 /// Runs the subcommand.
@@ -43,9 +56,34 @@ pub async fn run(cx: &mut Context, args: FillArgs) -> Result<Outcome> {
     let topology = cx.topology()?;
     let writers =
         usize::try_from(args.writers).map_err(|_| Error::usage("--writers is too large"))?;
-    let servers = cx.connect(&topology.instances, writers + 1).await?;
-    journal::check_in_force(servers.get(&topology.control)?, &topology).await?;
-    no_open_job(servers.get(&topology.control)?).await?;
+    if args.again {
+        cx.confirm(
+            "Empty the tables that the interrupted fill found empty, and fill them anew?",
+            args.yes,
+        )?;
+    }
+    let servers = cx
+        .connect(&topology.instances, writers + CONNECTIONS_BESIDES_WRITERS)
+        .await?;
+    let control = servers.get(&topology.control)?;
+    let owner = Owner::take(control).await?;
+    let filled = filled(cx, &args, &topology, &servers, &owner.flags).await;
+    owner.close().await;
+    servers.disconnect().await;
+    cx.out.show(&filled?)?;
+    Ok(Outcome::Clean)
+}
+
+async fn filled(
+    cx: &Context,
+    args: &FillArgs,
+    topology: &Topology,
+    servers: &Servers,
+    flags: &Flags,
+) -> Result<FillReport> {
+    let control = servers.get(&topology.control)?;
+    journal::check_in_force(control, topology).await?;
+    no_open_job(control).await?;
     let members = Members::new(args.seed, args.members, args.until.at(0, 0, 0, 0));
     let bar = match cx.shows_progress() {
         true => ProgressBar::new((args.members as f64 * ROWS_PER_MEMBER) as u64).with_style(
@@ -55,17 +93,21 @@ pub async fn run(cx: &mut Context, args: FillArgs) -> Result<Outcome> {
         false => ProgressBar::hidden(),
     };
     let options = FillOptions {
-        writers,
+        writers: args.writers as usize,
         // One thread makes rows several times as fast as two servers take them, and each further
         // one would hold a batch for every physical table.
         generators: 1,
+        again: args.again,
     };
     let start = Instant::now();
-    let filled = fill(&topology, &servers, members, options, &|rows| bar.inc(rows)).await?;
+    let filled = fill(topology, servers, members, options, flags, &|rows| {
+        bar.inc(rows)
+    })
+    .await;
     let elapsed = start.elapsed();
     bar.finish_and_clear();
-    servers.disconnect().await;
-    cx.out.show(&FillReport {
+    let filled = filled?;
+    Ok(FillReport {
         members: args.members,
         rows: filled
             .rows
@@ -73,6 +115,5 @@ pub async fn run(cx: &mut Context, args: FillArgs) -> Result<Outcome> {
             .map(|(table, rows)| (table.to_owned(), rows))
             .collect(),
         seconds: elapsed.as_secs_f64(),
-    })?;
-    Ok(Outcome::Clean)
+    })
 }

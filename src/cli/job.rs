@@ -5,9 +5,11 @@ use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::journal::{self, Journal, Saved};
 use crate::mysql::Servers;
-use crate::rebalance::protocol::{Event, Job};
+use crate::names::InstanceName;
+use crate::rebalance::protocol::{Event, Job, step};
 use crate::report::rebalance::{JobEvidence, JobReport, JobsReport};
-use crate::run::rebalance::{CONNECTIONS_BESIDES_WORKERS, holder_name, is_gone, run as run_job};
+use crate::run::owner::Owner;
+use crate::run::rebalance::{CONNECTIONS_BESIDES_WORKERS, refused, run as run_job};
 use crate::topology::Topology;
 use crate::topology::file::parse;
 
@@ -29,7 +31,7 @@ enum JobCommand {
     /// Take a job back: possible until its shard map is committed
     Cancel(CancelArgs),
     /// Drop the source's copy that a finished move has kept
-    Finish(CancelArgs),
+    Finish(FinishArgs),
     /// Print the evidence of a job: tables, rows, checksums
     Report(IdArgs),
 }
@@ -42,6 +44,18 @@ struct IdArgs {
 
 #[derive(clap::Args, Debug)]
 struct CancelArgs {
+    /// The job's id, or its beginning
+    id: String,
+    /// Leave what was copied to this target where it is, for the target is lost (can be repeated)
+    #[arg(long, value_name = "INSTANCE")]
+    abandon: Vec<InstanceName>,
+    /// Go on without asking
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(clap::Args, Debug)]
+struct FinishArgs {
     /// The job's id, or its beginning
     id: String,
     /// Go on without asking
@@ -83,20 +97,34 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
         }
         JobCommand::Resume(args) => go_on(cx, &file, &servers, &args.id, Event::Resumed).await?,
         JobCommand::Cancel(args) => {
-            let saved = journal::job(server, &args.id).await?;
+            let job = journal::job(server, &args.id).await?.job;
+            let targets = job.targets();
+            if let Some(other) = args.abandon.iter().find(|name| !targets.contains(name)) {
+                return Err(
+                    Error::usage(format!("{other} is not a target of job {}", job.id))
+                        .cause(format!("its targets are {}", list(&targets)))
+                        .now(job.phase.truth()),
+                );
+            }
+            let event = Event::CancelRequested {
+                abandon: args.abandon,
+            };
+            // What cannot be done is said before it is asked about.
+            step(&job, event.clone()).map_err(|misplaced| refused(&job, &misplaced))?;
             cx.confirm(
                 &format!(
-                    "Take job {} back? What was copied is dropped, and the source serves again.",
-                    saved.job.id
+                    "Take job {} back? The source serves again, then what was copied is dropped.",
+                    job.id
                 ),
                 args.yes,
             )?;
-            go_on(cx, &file, &servers, &args.id, Event::CancelRequested).await?
+            go_on(cx, &file, &servers, &args.id, event).await?
         }
         JobCommand::Finish(args) => {
-            let saved = journal::job(server, &args.id).await?;
+            let job = journal::job(server, &args.id).await?.job;
+            step(&job, Event::FinishRequested).map_err(|misplaced| refused(&job, &misplaced))?;
             cx.confirm(
-                &format!("Drop the source's copy that job {} kept?", saved.job.id),
+                &format!("Drop the source's copy that job {} kept?", job.id),
                 args.yes,
             )?;
             go_on(cx, &file, &servers, &args.id, Event::FinishRequested).await?
@@ -117,19 +145,19 @@ async fn go_on(
     id: &str,
     event: Event,
 ) -> Result<Outcome> {
-    let journal = Journal::open(control.get(&file.control)?, &holder_name(), is_gone).await?;
+    let owner = Owner::take(control.get(&file.control)?).await?;
     // Read under the lease: whoever ran it before saves nothing any more.
-    match prepare(cx, file, &journal, id).await {
+    match prepare(cx, file, &owner.journal, id).await {
         Ok((servers, job)) => {
             let observer = Progress::new(cx.shows_progress(), cx.global.quiet);
-            let done = run_job(&servers, &file.cluster, journal, job, event, &observer).await;
+            let done = run_job(&servers, &file.cluster, owner, job, event, &observer).await;
             observer.done();
             let outcome = finish(cx, &done?)?;
             servers.disconnect().await;
             Ok(outcome)
         }
         Err(error) => {
-            journal.close().await;
+            owner.close().await;
             Err(error)
         }
     }
@@ -153,6 +181,16 @@ async fn prepare(
         instances.extend(journal::with_addresses(topology, file).instances);
     }
     let connections = job.workers as usize * 2 + CONNECTIONS_BESIDES_WORKERS;
-    let servers = cx.connect(&instances, connections).await?;
+    // An instance that is lost fails the effects that need it, and no others: a source can be
+    // un-fenced without its target.
+    let (servers, failed) = Servers::try_connect(&instances, &cx.credentials()?, connections).await;
+    for (name, error) in failed {
+        cx.note(&format!("{name} is not reached: {}", error.summary()));
+    }
     Ok((servers, job))
+}
+
+fn list(names: &[InstanceName]) -> String {
+    let names: Vec<&str> = names.iter().map(InstanceName::as_str).collect();
+    names.join(", ")
 }

@@ -26,6 +26,7 @@ use crate::mysql::Servers;
 use crate::mysql::credentials::{CredentialSource, Credentials};
 use crate::names::InstanceName;
 use crate::report::{Format, Out, View};
+use crate::run::interrupt::Requests;
 use crate::sandbox::Home;
 use crate::topology::{Endpoint, Topology};
 
@@ -275,7 +276,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(5);
         }
     };
-    match runtime.block_on(run(cli)) {
+    let outcome = runtime.block_on(run(cli));
+    // A thread that starts a server is not waited for: its guard outlives us and cleans up.
+    runtime.shutdown_background();
+    match outcome {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
         Err(error) if error.class() == Class::Closed => error.exit_code(),
@@ -298,7 +302,36 @@ async fn run(cli: Cli) -> Result<Outcome> {
         },
         global: cli.global,
     };
-    match cli.command {
+    if cli.command.ends_by_itself() {
+        return dispatch(cx, cli.command).await;
+    }
+    let mut ended = Requests::listen();
+    tokio::select! {
+        outcome = dispatch(cx, cli.command) => outcome,
+        signal = ended.next() => Err(Error::stopped(format!("stopped by {signal}"))
+            .now("nothing was changed on the servers of the topology")),
+    }
+}
+
+impl Command {
+    /// Whether the subcommand listens to signals itself, for it has something to bring to an end.
+    fn ends_by_itself(&self) -> bool {
+        match self {
+            Command::Create(_)
+            | Command::Fill(_)
+            | Command::Status(_)
+            | Command::Query(_)
+            | Command::Rebalance(_)
+            | Command::Job(_)
+            | Command::Sandbox(_)
+            | Command::Demo(_) => true,
+            Command::Plan(_) | Command::Route(_) | Command::Verify(_) => false,
+        }
+    }
+}
+
+async fn dispatch(cx: &mut Context, command: Command) -> Result<Outcome> {
+    match command {
         Command::Plan(args) => plan::run(cx, args).await,
         Command::Create(args) => create::run(cx, args).await,
         Command::Route(args) => route::run(cx, args).await,

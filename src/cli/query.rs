@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::rebalance::{fencing_job, way_on};
 use super::{Context, Outcome};
 use crate::error::{Class, Error, Result};
 use crate::journal;
@@ -15,6 +16,7 @@ use crate::query::plan::{Plan, Scattered, Way, plan};
 use crate::report::answer::AnswerWriter;
 use crate::report::explain::{ExplainReport, ExplainShard};
 use crate::rows::cell::{Column, Row};
+use crate::run::interrupt::Requests;
 use crate::run::query::{Fleet, QueryOptions, Running, Sink, connections, refuse, refuse_to_merge};
 use crate::topology::Topology;
 
@@ -132,6 +134,7 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
         cx.out.format,
         cx.out.view,
     ));
+    let mut ended = Requests::listen();
     let answer = {
         let work = async {
             match args.by_shard {
@@ -141,7 +144,7 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
         };
         tokio::select! {
             answer = work => answer,
-            _ = tokio::signal::ctrl_c() => Err(Error::stopped("interrupted")
+            signal = ended.next() => Err(Error::stopped(format!("stopped by {signal}"))
                 .now("the statements were ended on the servers as well")),
             // The servers end it first; this is for one that does not answer at all.
             () = tokio::time::sleep(Duration::from_secs(args.timeout + 5)) => {
@@ -168,6 +171,22 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
 /// A table that is not there may have been moved away from where the file has it. Every instance
 /// knows the shard map in force.
 async fn hint(topology: &Topology, servers: &Servers, error: Error) -> Error {
+    if let Ok(control) = servers.get(&topology.control)
+        && let Ok(Some(job)) = fencing_job(control).await
+        && job
+            .moves
+            .iter()
+            .any(|schema| error.names(schema.at.schema.as_str()))
+    {
+        return error
+            .now(format!(
+                "job {} moves this schema and is in phase {}: {}",
+                job.id,
+                job.phase,
+                job.phase.truth()
+            ))
+            .next(way_on(&job));
+    }
     let Some(server) = servers.iter().next() else {
         return error;
     };

@@ -7,15 +7,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
-use crate::journal::{self, Journal};
+use crate::journal;
 use crate::mysql::{Server, Servers};
 use crate::names::InstanceName;
 use crate::rebalance::moves::{add_instances, drain, moves};
 use crate::rebalance::protocol::{Effect, Event, Job, Phase};
 use crate::report::rebalance::{JobReport, MoveLine, MovesReport};
+use crate::run::owner::Owner;
 use crate::run::rebalance::{
-    CONNECTIONS_BESIDES_WORKERS, Choices, Observer, Plan, holder_name, is_gone, new_job, preflight,
-    run as run_job, word,
+    CONNECTIONS_BESIDES_WORKERS, Choices, Observer, Plan, new_job, preflight, run as run_job, word,
 };
 use crate::sandbox::Home;
 use crate::topology::file::{parse, render};
@@ -110,18 +110,18 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
     cx.note(&crate::report::Report::text(&report, &cx.out.view));
     cx.confirm(
         &format!(
-            "Move {} schemas? Writes to them are refused until they are switched.",
-            plan.moves.len()
+            "Move {}? Writes to what moves are refused until it is switched.",
+            crate::report::counted(plan.moves.len() as u64, "schema")
         ),
         args.yes,
     )?;
 
-    let journal = Journal::open(servers.get(&control)?, &holder_name(), is_gone).await?;
+    let owner = Owner::take(servers.get(&control)?).await?;
     let started = start(&servers, &in_force, plan, &args).await;
     let job = match started {
         Ok(job) => job,
         Err(error) => {
-            journal.close().await;
+            owner.close().await;
             return Err(error);
         }
     };
@@ -130,7 +130,7 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
     let job = run_job(
         &servers,
         &in_force.cluster,
-        journal,
+        owner,
         job,
         Event::Resumed,
         &observer,
@@ -150,30 +150,61 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// Refuses while a job is not over.
+///
+/// # Errors
+/// There is one: the error names it and says how to go on.
 pub(super) async fn no_open_job(control: &Server) -> Result<()> {
-    let open = journal::jobs(control)
-        .await?
-        .into_iter()
-        .find(|saved| !saved.job.phase.is_over());
-    let Some(open) = open else {
+    refuse_open_job(control, |phase| !phase.is_over()).await
+}
+
+/// Refuses while a job holds tables fenced: they can be neither read nor told from missing ones.
+///
+/// # Errors
+/// There is one: the error names it and says how to go on.
+pub(super) async fn no_fenced_tables(control: &Server) -> Result<()> {
+    refuse_open_job(control, Phase::hides_tables).await
+}
+
+async fn refuse_open_job(control: &Server, in_the_way: impl Fn(Phase) -> bool) -> Result<()> {
+    let Some(job) = open_job(control, in_the_way).await? else {
         return Ok(());
     };
-    let (id, phase) = (&open.job.id, open.job.phase);
+    let (id, phase) = (&job.id, job.phase);
     // A job that runs at this moment is told of by the lease's holder.
     let holder = journal::holder(control).await?;
-    let error = Error::stopped(format!("job {id} is not over"))
+    Err(Error::stopped(format!("job {id} is not over"))
         .cause(match holder {
             Some(holder) => format!("it is in phase {phase}; {holder} owns the cluster"),
             None => format!("it is in phase {phase}, and nobody runs it"),
         })
-        .now(phase.truth());
-    Err(error.next(if phase == Phase::Watch {
+        .now(phase.truth())
+        .next(way_on(&job)))
+}
+
+/// The job that holds tables fenced, if there is one.
+pub(super) async fn fencing_job(control: &Server) -> Result<Option<Job>> {
+    open_job(control, Phase::hides_tables).await
+}
+
+async fn open_job(control: &Server, in_the_way: impl Fn(Phase) -> bool) -> Result<Option<Job>> {
+    let jobs = journal::jobs(control).await?;
+    Ok(jobs
+        .into_iter()
+        .map(|saved| saved.job)
+        .find(|job| in_the_way(job.phase)))
+}
+
+/// What a person can do about an open job.
+pub(super) fn way_on(job: &Job) -> String {
+    let (id, phase) = (&job.id, job.phase);
+    if phase == Phase::Watch {
         format!("`shardctl job finish {id}` drops the source's copy")
     } else if phase.can_cancel() {
         format!("`shardctl job resume {id}`, or `shardctl job cancel {id}`")
     } else {
         format!("`shardctl job resume {id}`")
-    }))
+    }
 }
 
 /// The first shard map where there is none, and the job, both under the lease.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::report::{Report, View, right_align};
+use crate::run::interrupt::Requests;
 use crate::sandbox::{self, DEFAULT_NAME, Durability, Engine, Home, Options, SandboxInfo, State};
 
 /// Start and remove real local servers
@@ -22,6 +23,10 @@ enum SandboxCommand {
     Up(UpArgs),
     /// Start one more server in a running sandbox
     Add(NameArgs),
+    /// Start a server of a sandbox that was stopped or has died
+    Start(ServerArgs),
+    /// Stop a server of a sandbox and keep its data
+    Stop(StopArgs),
     /// End the servers of a sandbox and remove it with its data
     Down(DownArgs),
     /// Show the sandboxes of this user, also broken ones
@@ -66,6 +71,23 @@ struct NameArgs {
     /// Name of the sandbox
     #[arg(default_value = DEFAULT_NAME)]
     name: String,
+}
+
+#[derive(Args, Debug)]
+struct ServerArgs {
+    /// The server, rds-1 for example
+    instance: String,
+    #[command(flatten)]
+    name: NameArgs,
+}
+
+#[derive(Args, Debug)]
+struct StopArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Kill it, as a crash would
+    #[arg(long)]
+    kill: bool,
 }
 
 #[derive(Args, Debug)]
@@ -133,6 +155,8 @@ pub async fn run(cx: &mut Context, args: SandboxArgs) -> Result<Outcome> {
         }
         SandboxCommand::Up(args) => blocking(move || up(args)).await?,
         SandboxCommand::Add(args) => blocking(move || add(&args.name)).await?,
+        SandboxCommand::Start(args) => blocking(move || start(&args)).await?,
+        SandboxCommand::Stop(args) => blocking(move || stop(&args)).await?,
         SandboxCommand::Down(args) => blocking(move || down(&args)).await?,
         SandboxCommand::List => blocking(|| Home::from_env()?.list()).await?,
     };
@@ -143,7 +167,15 @@ pub async fn run(cx: &mut Context, args: SandboxArgs) -> Result<Outcome> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
+    let mut ended = Requests::listen();
+    let done = tokio::select! {
+        done = tokio::task::spawn_blocking(work) => done,
+        signal = ended.next() => {
+            return Err(Error::stopped(format!("stopped by {signal}"))
+                .now("a sandbox that was being started is removed"));
+        }
+    };
+    match done {
         Ok(answer) => answer,
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -178,6 +210,24 @@ fn add(name: &str) -> Result<Vec<SandboxInfo>> {
     let home = Home::from_env()?;
     home.open(name)?.add_instance()?;
     one(&home, name)
+}
+
+fn start(args: &ServerArgs) -> Result<Vec<SandboxInfo>> {
+    let home = Home::from_env()?;
+    home.open(&args.name.name)?.start(&args.instance)?;
+    one(&home, &args.name.name)
+}
+
+fn stop(args: &StopArgs) -> Result<Vec<SandboxInfo>> {
+    let home = Home::from_env()?;
+    let server = &args.server;
+    let sandbox = home.open(&server.name.name)?;
+    if args.kill {
+        sandbox.kill(&server.instance)?;
+    } else {
+        sandbox.stop(&server.instance)?;
+    }
+    one(&home, &server.name.name)
 }
 
 fn down(args: &DownArgs) -> Result<Vec<SandboxInfo>> {

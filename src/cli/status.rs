@@ -9,6 +9,7 @@ use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::journal;
 use crate::mysql::Servers;
+use crate::run::interrupt::Requests;
 use crate::run::status::{StatusOptions, status};
 use crate::topology::Topology;
 
@@ -48,6 +49,7 @@ pub async fn run(cx: &mut Context, args: StatusArgs) -> Result<Outcome> {
     if let Some(path) = &args.write {
         return write(cx, &topology, path).await;
     }
+    let mut ended = Requests::listen();
     loop {
         let (servers, failed) =
             Servers::try_connect(&topology.instances, &credentials, CONNECTIONS_MAX).await;
@@ -64,7 +66,11 @@ pub async fn run(cx: &mut Context, args: StatusArgs) -> Result<Outcome> {
                 None => Ok(Outcome::Clean),
             };
         };
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+            // Watching ends so, and no other way.
+            _ = ended.next() => return Ok(Outcome::Clean),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::rebalance::no_fenced_tables;
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::journal;
@@ -30,6 +31,7 @@ pub async fn run(cx: &mut Context, args: VerifyArgs) -> Result<Outcome> {
     control.retain(|name, _| *name == file.control);
     let first = cx.connect(&control, 1).await?;
     let map = journal::shard_map(first.get(&file.control)?).await?;
+    no_fenced_tables(first.get(&file.control)?).await?;
     first.disconnect().await;
     // The rows are where the shard map says; the file says how to reach it.
     let topology = match map {

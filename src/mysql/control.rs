@@ -105,6 +105,13 @@ pub async fn create_tables(server: &Server, conn: &mut Conn, control: bool) -> R
              ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
         ));
         statements.push(format!(
+            "CREATE TABLE IF NOT EXISTS {SCHEMA}.fill (\
+             one TINYINT NOT NULL PRIMARY KEY, \
+             what VARCHAR(512) NOT NULL, \
+             since TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) \
+             ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+        ));
+        statements.push(format!(
             "INSERT IGNORE INTO {SCHEMA}.lease (one, epoch, holder) VALUES (1, 0, '')"
         ));
     }
@@ -369,4 +376,47 @@ pub async fn lease(server: &Server, conn: &mut Conn) -> Result<Option<LeaseRow>>
         Err(cause) if is_not_there(&cause) => Ok(None),
         Err(cause) => Err(server.explain("could not read the lease", &cause)),
     }
+}
+
+/// A fill that began on empty tables and has not ended: what it was, and since when in UTC.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn open_fill(server: &Server, conn: &mut Conn) -> Result<Option<(String, String)>> {
+    let row: std::result::Result<Option<(String, String)>, _> = conn
+        .query_first(format!(
+            "SELECT what, CAST(since AS CHAR) FROM {SCHEMA}.fill WHERE one = 1"
+        ))
+        .await;
+    match row {
+        Ok(row) => Ok(row),
+        Err(cause) if is_not_there(&cause) => Ok(None),
+        Err(cause) => Err(server.explain("could not look for an interrupted fill", &cause)),
+    }
+}
+
+/// Records that a fill begins on empty tables.
+///
+/// # Errors
+/// The server refuses.
+pub async fn begin_fill(server: &Server, conn: &mut Conn, what: &str) -> Result<()> {
+    conn.exec_drop(
+        format!(
+            "INSERT INTO {SCHEMA}.fill (one, what) VALUES (1, ?) \
+             ON DUPLICATE KEY UPDATE what = VALUES(what), since = CURRENT_TIMESTAMP(6)"
+        ),
+        (what,),
+    )
+    .await
+    .map_err(|cause| server.explain("could not record the fill", &cause))
+}
+
+/// Records that the fill has ended.
+///
+/// # Errors
+/// The server refuses.
+pub async fn end_fill(server: &Server, conn: &mut Conn) -> Result<()> {
+    conn.query_drop(format!("DELETE FROM {SCHEMA}.fill WHERE one = 1"))
+        .await
+        .map_err(|cause| server.explain("could not record the fill's end", &cause))
 }

@@ -238,6 +238,7 @@ pub fn explain(what: &str, place: &str, cause: &mysql_async::Error) -> Error {
 #[derive(Debug, Clone)]
 pub struct Servers {
     servers: IndexMap<InstanceName, Server>,
+    unreached: IndexMap<InstanceName, Error>,
 }
 
 impl Servers {
@@ -264,7 +265,8 @@ impl Servers {
                 Err(error) => failed.push((name, error)),
             }
         }
-        (Self { servers }, failed)
+        let unreached = failed.iter().cloned().collect();
+        (Self { servers, unreached }, failed)
     }
 
     /// Connects to all instances at once.
@@ -296,11 +298,25 @@ impl Servers {
     /// The server of an instance.
     ///
     /// # Errors
-    /// The instance is not in the topology, or was not reached.
+    /// The instance was not reached: why. Or it is not in the topology.
     pub fn get(&self, instance: &InstanceName) -> Result<&Server> {
+        if let Some(error) = self.unreached.get(instance) {
+            return Err(error.clone());
+        }
         self.servers
             .get(instance)
             .ok_or_else(|| Error::server(format!("instance {instance} is not connected")))
+    }
+
+    /// Whether every instance was reached.
+    ///
+    /// # Errors
+    /// One was not: why.
+    pub fn all_reached(&self) -> Result<()> {
+        match self.unreached.values().next() {
+            None => Ok(()),
+            Some(error) => Err(error.clone()),
+        }
     }
 
     /// All servers that were reached, in the topology's order.

@@ -16,7 +16,8 @@
 //! | [`Watch`](Phase::Watch) | targets serve; the source's tables are kept under hidden names | target | nothing runs | too late: finish |
 //! | [`Finish`](Phase::Finish) | some of the kept tables may be dropped | target | resume drops the rest | too late |
 //! | [`Done`](Phase::Done) | nothing of the source is left | target | - | - |
-//! | [`Undo`](Phase::Undo) | some source tables may be visible again, some target objects dropped | source | resume undoes the rest | runs already |
+//! | [`Undo`](Phase::Undo) | some source tables may be visible again; the target is as it was left | source | resume un-fences the rest | runs already |
+//! | [`Clear`](Phase::Clear) | the source is as it was and takes writes; some hidden target tables may be left | source | resume clears the rest | may abandon a target |
 //! | [`Cancelled`](Phase::Cancelled) | the source is as it was, nothing of the target is left | source | - | - |
 //!
 //! # Why it holds
@@ -30,7 +31,9 @@
 //! - *Two owners never accept writes.* A source table carries its hidden name from `Fence` until
 //!   undone or dropped, a target table until `Publish`. `Undo` and `Publish` exclude each other:
 //!   neither is left for the other.
-//! - *Nothing is dropped on an error path.* Target objects are dropped in `Undo` only, the
+//! - *A lost target keeps nobody waiting.* `Undo` needs the sources alone, so a job whose target is
+//!   gone can be taken back; what is left there waits in `Clear` or is abandoned by name.
+//! - *Nothing is dropped on an error path.* Target objects are dropped in `Clear` only, the
 //!   source's in `Finish` only, and only what the job lists. Both are decisions of a person (or of
 //!   the flag that asked for it), not reactions to an error.
 
@@ -64,8 +67,10 @@ pub enum Phase {
     Finish,
     /// and the job is over.
     Done,
-    /// Before the commit it may be taken back: the source is being un-fenced and the target cleared,
+    /// Before the commit it may be taken back: the source is being un-fenced,
     Undo,
+    /// then the target is cleared of what was copied,
+    Clear,
     /// and the job is over, the source as it was.
     Cancelled,
 }
@@ -82,7 +87,7 @@ pub enum Owner {
 
 impl Phase {
     /// Every phase, in the order of a job that goes well; then those of one that is taken back.
-    pub const ALL: [Phase; 11] = [
+    pub const ALL: [Phase; 12] = [
         Phase::Prepare,
         Phase::Fence,
         Phase::Copy,
@@ -93,6 +98,7 @@ impl Phase {
         Phase::Finish,
         Phase::Done,
         Phase::Undo,
+        Phase::Clear,
         Phase::Cancelled,
     ];
 
@@ -105,6 +111,7 @@ impl Phase {
             | Phase::Verify
             | Phase::Switch
             | Phase::Undo
+            | Phase::Clear
             | Phase::Cancelled => Owner::Source,
             Phase::Publish | Phase::Watch | Phase::Finish | Phase::Done => Owner::Target,
         }
@@ -119,6 +126,26 @@ impl Phase {
             | Phase::Finish
             | Phase::Done
             | Phase::Undo
+            | Phase::Clear
+            | Phase::Cancelled => false,
+        }
+    }
+
+    /// Whether tables of the moving schemas may be there under hidden names only, so that neither
+    /// side can be read as the shard map says.
+    pub fn hides_tables(self) -> bool {
+        match self {
+            Phase::Fence
+            | Phase::Copy
+            | Phase::Verify
+            | Phase::Switch
+            | Phase::Publish
+            | Phase::Undo => true,
+            Phase::Prepare
+            | Phase::Watch
+            | Phase::Finish
+            | Phase::Done
+            | Phase::Clear
             | Phase::Cancelled => false,
         }
     }
@@ -135,7 +162,8 @@ impl Phase {
             | Phase::Publish
             | Phase::Watch
             | Phase::Finish
-            | Phase::Undo => false,
+            | Phase::Undo
+            | Phase::Clear => false,
         }
     }
 
@@ -152,6 +180,7 @@ impl Phase {
             Phase::Finish => "finish",
             Phase::Done => "done",
             Phase::Undo => "undo",
+            Phase::Clear => "clear",
             Phase::Cancelled => "cancelled",
         }
     }
@@ -175,7 +204,10 @@ impl Phase {
             }
             Phase::Done => "the target owns every row; nothing of the source is left",
             Phase::Undo => {
-                "the source owns every row; it is being un-fenced and the target cleared"
+                "the source owns every row; some of its tables may still be fenced, so writes to them are refused"
+            }
+            Phase::Clear => {
+                "the source owns every row and takes writes as before; what was copied is still on the target in part, under hidden names"
             }
             Phase::Cancelled => "the source owns every row and is as it was",
         }
@@ -283,6 +315,9 @@ pub struct Job {
     pub started: String,
     /// Rows of source and target that differed when they were last compared, named; the first few.
     pub differences: Vec<String>,
+    /// Targets that are not cleared when the job is taken back, for they are lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abandoned: Vec<InstanceName>,
 }
 
 impl Job {
@@ -306,6 +341,26 @@ impl Job {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// The instances that the job moves schemas to, each once, in order of the name.
+    pub fn targets(&self) -> Vec<InstanceName> {
+        let mut names: Vec<InstanceName> = self
+            .moves
+            .iter()
+            .map(|schema| schema.at.to.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn abandoning(&self, abandon: Vec<InstanceName>) -> Job {
+        let mut job = self.clone();
+        job.abandoned.extend(abandon);
+        job.abandoned.sort();
+        job.abandoned.dedup();
+        job
     }
 
     fn to(&self, phase: Phase, effect: Effect) -> (Job, Effect) {
@@ -344,10 +399,15 @@ pub enum Event {
     Published,
     /// The source's copy is gone.
     Dropped,
-    /// The source is as it was and nothing of the target is left.
-    Undone,
-    /// A person wants the job taken back.
-    CancelRequested,
+    /// The source is as it was and takes writes.
+    Unfenced,
+    /// Nothing is left on a target that was not abandoned.
+    Cleared,
+    /// A person wants the job taken back, and clears the targets but for these, which are lost.
+    CancelRequested {
+        /// Targets of the job.
+        abandon: Vec<InstanceName>,
+    },
     /// A person has no more use for the source's copy.
     FinishRequested,
 }
@@ -374,9 +434,11 @@ pub enum Effect {
     /// Drop the source's hidden tables, and its schema where that leaves it empty. Answer:
     /// [`Event::Dropped`].
     DropSource,
-    /// Give the source tables their names back, then drop the target's hidden tables, and its
-    /// schema where it is empty and the job made it. Answer: [`Event::Undone`].
-    UndoAll,
+    /// Give the source tables their names back; needs no target. Answer: [`Event::Unfenced`].
+    UnfenceSource,
+    /// Drop the target's hidden tables, and its schema where it is empty and the job made it, but
+    /// for abandoned targets. Answer: [`Event::Cleared`].
+    ClearTargets,
     /// Nothing, until a person decides.
     Wait,
     /// Nothing any more.
@@ -400,11 +462,11 @@ pub struct Misplaced {
 /// The event has no place in this phase; the job stays what it is.
 pub fn step(job: &Job, event: Event) -> Result<(Job, Effect), Misplaced> {
     use Effect::{
-        CommitShardMap, Compare, CopyRows, DropSource, End, FenceSource, PrepareTargets,
-        PublishTargets, UndoAll, Wait,
+        ClearTargets, CommitShardMap, Compare, CopyRows, DropSource, End, FenceSource,
+        PrepareTargets, PublishTargets, UnfenceSource, Wait,
     };
     use Phase::{
-        Cancelled, Copy, Done, Fence, Finish, Prepare, Publish, Switch, Undo, Verify, Watch,
+        Cancelled, Clear, Copy, Done, Fence, Finish, Prepare, Publish, Switch, Undo, Verify, Watch,
     };
     Ok(match (job.phase, event) {
         (Prepare, Event::Resumed) => job.to(Prepare, PrepareTargets),
@@ -447,9 +509,17 @@ pub fn step(job: &Job, event: Event) -> Result<(Job, Effect), Misplaced> {
         (Finish, Event::Resumed | Event::FinishRequested) => job.to(Finish, DropSource),
         (Finish, Event::Dropped) => job.to(Done, End),
 
-        (phase, Event::CancelRequested) if phase.can_cancel() => job.to(Undo, UndoAll),
-        (Undo, Event::Resumed | Event::CancelRequested) => job.to(Undo, UndoAll),
-        (Undo, Event::Undone) => job.to(Cancelled, End),
+        (phase, Event::CancelRequested { abandon }) if phase.can_cancel() || phase == Undo => {
+            job.abandoning(abandon).to(Undo, UnfenceSource)
+        }
+        (Undo, Event::Resumed) => job.to(Undo, UnfenceSource),
+        (Undo, Event::Unfenced) => job.to(Clear, ClearTargets),
+
+        (Clear, Event::CancelRequested { abandon }) => {
+            job.abandoning(abandon).to(Clear, ClearTargets)
+        }
+        (Clear, Event::Resumed) => job.to(Clear, ClearTargets),
+        (Clear, Event::Cleared) => job.to(Cancelled, End),
 
         (Done, Event::Resumed) => job.to(Done, End),
         (Cancelled, Event::Resumed) => job.to(Cancelled, End),
@@ -475,8 +545,9 @@ impl Event {
             Event::Committed => "a committed shard map",
             Event::Published => "published targets",
             Event::Dropped => "a dropped source",
-            Event::Undone => "an undone job",
-            Event::CancelRequested => "a cancel",
+            Event::Unfenced => "an un-fenced source",
+            Event::Cleared => "cleared targets",
+            Event::CancelRequested { .. } => "a cancel",
             Event::FinishRequested => "a finish",
         }
     }
@@ -501,8 +572,13 @@ mod tests {
             workers: 1,
             started: String::new(),
             differences: Vec::new(),
+            abandoned: Vec::new(),
         }
     }
+
+    const CANCEL: Event = Event::CancelRequested {
+        abandon: Vec::new(),
+    };
 
     #[test]
     fn a_resumed_job_has_a_next_effect_in_every_phase() {
@@ -516,13 +592,13 @@ mod tests {
     #[test]
     fn cancel_is_taken_exactly_where_the_phase_says_so() {
         for phase in Phase::ALL {
-            let taken = step(&job(phase), Event::CancelRequested);
+            let taken = step(&job(phase), CANCEL);
             match phase {
-                Phase::Undo => assert!(taken.is_ok()),
+                Phase::Undo | Phase::Clear => assert!(taken.is_ok()),
                 _ => assert_eq!(taken.is_ok(), phase.can_cancel(), "{phase}"),
             }
         }
-        let error = step(&job(Phase::Publish), Event::CancelRequested).unwrap_err();
+        let error = step(&job(Phase::Publish), CANCEL).unwrap_err();
         assert_eq!(
             error.to_string(),
             "a job in phase publish cannot take a cancel"

@@ -134,6 +134,12 @@ pub fn count(number: u64) -> String {
     out
 }
 
+/// A number with its noun, `1 schema` or `2 schemas`, for nouns that take an s.
+pub fn counted(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", count(number))
+}
+
 /// Bytes in the binary unit that keeps them short, `1.5 GiB`.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

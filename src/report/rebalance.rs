@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Report, View, bytes, count, right_align};
+use super::{Report, View, bytes, count, counted, right_align};
 use crate::names::{InstanceName, SchemaName, ShardId};
 use crate::rebalance::protocol::{Job, Owner, Phase};
 
@@ -94,6 +94,8 @@ pub struct JobReport {
     pub rows_equal: u64,
     /// Rows that differed when last compared, named; the first few.
     pub differences: Vec<String>,
+    /// Targets that were lost and not cleared when the job was taken back.
+    pub abandoned: Vec<InstanceName>,
 }
 
 /// A schema that a job moves, with the evidence of the comparison.
@@ -164,6 +166,7 @@ impl JobReport {
                 .sum(),
             moves,
             differences: job.differences.clone(),
+            abandoned: job.abandoned.clone(),
         }
     }
 }
@@ -176,8 +179,9 @@ impl Report for JobReport {
         );
         let tables: usize = self.moves.iter().map(|schema| schema.tables.len()).sum();
         text.push_str(&format!(
-            "\nmoves {} schemas with {tables} tables",
-            self.moves.len()
+            "\nmoves {} with {}",
+            counted(self.moves.len() as u64, "schema"),
+            counted(tables as u64, "table")
         ));
         if self.rows_equal > 0 {
             text.push_str(&format!(
@@ -189,6 +193,11 @@ impl Report for JobReport {
             text.push_str(&format!(
                 "\n  {}: {} -> {}",
                 schema.schema, schema.from, schema.to
+            ));
+        }
+        for instance in &self.abandoned {
+            text.push_str(&format!(
+                "\nabandoned: {instance}, where hidden tables may be left"
             ));
         }
         for difference in &self.differences {

@@ -10,7 +10,9 @@ use crate::names::{InstanceName, SchemaName, ShardId};
 pub struct StatusReport {
     /// The fleet's name.
     pub cluster: String,
-    /// The version of the shard map in force; `None` where none was written yet.
+    /// Whether the control instance was reached; without it the shard map and the jobs are unknown.
+    pub control_reached: bool,
+    /// The version of the shard map in force; `None` where none was written yet, or it is unknown.
     pub shard_map_version: Option<u64>,
     /// Whether the topology file places the schemas as the shard map in force does; `None` where
     /// there is no shard map.
@@ -23,8 +25,8 @@ pub struct StatusReport {
     pub instances: Vec<InstanceStatus>,
     /// The schemas, by shard number.
     pub schemas: Vec<SchemaStatus>,
-    /// Jobs that are not done.
-    pub open_jobs: Vec<String>,
+    /// Jobs that are not done; `None` where the control instance was not reached.
+    pub open_jobs: Option<Vec<String>>,
 }
 
 /// One instance.
@@ -40,12 +42,12 @@ pub struct InstanceStatus {
     pub error: Option<String>,
     /// Schemas placed on it.
     pub schemas: u64,
-    /// Physical tables found.
-    pub tables: u64,
+    /// Physical tables found; `None` where it was not reached, like the rows and bytes.
+    pub tables: Option<u64>,
     /// Rows in them.
-    pub rows: u64,
+    pub rows: Option<u64>,
     /// Bytes of data and indexes.
-    pub bytes: u64,
+    pub bytes: Option<u64>,
     /// Replication lag, in words; `None` where it replicates from no one.
     pub lag: Option<String>,
 }
@@ -61,16 +63,16 @@ pub struct SchemaStatus {
     pub instance: InstanceName,
     /// Physical tables wanted.
     pub tables_wanted: u64,
-    /// Physical tables found; `None` where the instance was not reached.
+    /// Physical tables found; `None` where the instance was not reached, like all that follows.
     pub tables_found: Option<u64>,
     /// Rows in them.
-    pub rows: u64,
+    pub rows: Option<u64>,
     /// Bytes of data and indexes.
-    pub bytes: u64,
+    pub bytes: Option<u64>,
     /// The physical table with the most rows.
     pub fullest_table: Option<String>,
     /// Its rows.
-    pub fullest_rows: u64,
+    pub fullest_rows: Option<u64>,
 }
 
 impl Report for StatusReport {
@@ -98,9 +100,9 @@ impl Report for StatusReport {
                     (None, None) => "NOT REACHED".to_owned(),
                 },
                 instance.schemas.to_string(),
-                count(instance.tables),
-                count(instance.rows),
-                bytes(instance.bytes),
+                known(instance.tables, count),
+                known(instance.rows, count),
+                known(instance.bytes, bytes),
             ];
             if lagging {
                 cells.push(instance.lag.clone().unwrap_or_else(|| "-".to_owned()));
@@ -127,17 +129,23 @@ impl Report for StatusReport {
                 match schema.tables_found {
                     Some(found) if found == schema.tables_wanted => found.to_string(),
                     Some(found) => format!("{found} of {}", schema.tables_wanted),
-                    None => "?".to_owned(),
+                    None => UNKNOWN.to_owned(),
                 },
-                count(schema.rows),
-                bytes(schema.bytes),
+                known(schema.rows, count),
+                known(schema.bytes, bytes),
                 schema.fullest_table.clone().unwrap_or_default(),
-                fill(schema.fullest_rows, self.rows_per_table_max),
+                known(schema.fullest_rows, |rows| {
+                    fill(rows, self.rows_per_table_max)
+                }),
             ]);
         }
         right_align(&mut schemas, &[0, 3, 4, 5, 7]);
 
         let shard_map = match (self.shard_map_version, self.file_is_in_force) {
+            (None, _) if !self.control_reached => {
+                "the control instance is not reached: the shard map in force and the jobs are unknown"
+                    .to_owned()
+            }
             (None, _) => "no shard map yet; `shardctl create` writes it".to_owned(),
             (Some(version), Some(false)) => format!(
                 "shard map version {version} is in force, and the topology file differs from it"
@@ -150,11 +158,18 @@ impl Report for StatusReport {
             self.cluster,
             count(self.rows_per_table_max)
         );
-        for job in &self.open_jobs {
+        for job in self.open_jobs.iter().flatten() {
             text.push_str(&format!("\njob {job}"));
         }
         text
     }
+}
+
+/// What stands for a figure of an instance that was not reached.
+const UNKNOWN: &str = "?";
+
+fn known(figure: Option<u64>, shown: impl FnOnce(u64) -> String) -> String {
+    figure.map_or_else(|| UNKNOWN.to_owned(), shown)
 }
 
 /// A share of the limit; small shares keep a digit that tells them from nothing.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{self, StreamExt};
 
+use super::owner::Flags;
 use crate::error::{Error, Result};
 use crate::mysql::{Server, Servers, inspect, write};
 use crate::names::{InstanceName, SchemaName};
@@ -73,10 +74,11 @@ async fn found_on(topology: &Topology, server: &Server) -> Result<(InstanceName,
 /// Runs the plan, all instances at once. `done` hears of each statement that has run.
 ///
 /// # Errors
-/// Statements failed. Those that ran stay; a second run does what is left.
+/// Statements failed, or the flags say to stop. What ran stays; a second run does what is left.
 pub async fn execute(
     servers: &Servers,
     plan: &CreatePlan,
+    flags: &Flags,
     done: &(dyn Fn(&Step) + Sync),
 ) -> Result<()> {
     let mut by_instance: BTreeMap<&InstanceName, Vec<&Step>> = BTreeMap::new();
@@ -95,7 +97,7 @@ pub async fn execute(
             let mut running = stream::iter(batch.into_iter().map(|step| {
                 let failed = &failed;
                 async move {
-                    if failed.load(Ordering::Relaxed) {
+                    if failed.load(Ordering::Relaxed) || !flags.go_on() {
                         return Ok(None);
                     }
                     let answer = run_step(server, step).await;
@@ -120,7 +122,11 @@ pub async fn execute(
     let total = answers.len();
     let mut failed: Vec<Error> = answers.into_iter().filter_map(Result::err).collect();
     if failed.is_empty() {
-        return Ok(());
+        return flags.check().map_err(|stopped| {
+            stopped
+                .now("what was created stays")
+                .next("run `shardctl create` again: it does what is left")
+        });
     }
     let count = failed.len();
     let first = failed.remove(0);

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::{join_all, try_join_all};
 use tokio::sync::mpsc;
 
+use super::owner::Flags;
 use crate::error::{Error, Result};
 use crate::fill::members::{Members, TABLES};
 use crate::mysql::bulk::{self, BulkColumn};
-use crate::mysql::{Server, Servers, inspect};
+use crate::mysql::{Server, Servers, control, inspect, write};
 use crate::names::InstanceName;
 use crate::routing::Router;
 use crate::rows::key::{KeyType, KeyValue};
@@ -38,6 +39,8 @@ pub struct FillOptions {
     pub writers: usize,
     /// Threads that generate rows.
     pub generators: usize,
+    /// Empty the tables first, if a fill of them was interrupted.
+    pub again: bool,
 }
 
 /// What was written.
@@ -70,17 +73,34 @@ struct Batch {
 ///
 /// # Errors
 /// The topology is not the user center, the tables are not there or not empty, a server refuses,
-/// or a count is not what was written. What was written stays: `create` on empty schemas starts
-/// anew.
+/// someone asked the program to end, or a count is not what was written. What was written stays,
+/// and is known as of an interrupted fill: a fill with [`FillOptions::again`] empties the tables.
 pub async fn fill(
     topology: &Topology,
     servers: &Servers,
     members: Members,
     options: FillOptions,
+    flags: &Flags,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Filled> {
     let targets = Arc::new(targets(topology)?);
-    refuse_unless_empty(&targets, servers).await?;
+    let control = servers.get(&topology.control)?;
+    let mut conn = control.conn().await?;
+    control::create_tables(control, &mut conn, true).await?;
+    let open = control::open_fill(control, &mut conn).await?;
+    match (options.again, &open) {
+        (true, None) => {
+            return Err(Error::usage("no fill was interrupted here")
+                .cause("tables are emptied only if an interrupted fill found them empty")
+                .now("nothing was changed"));
+        }
+        (true, Some(_)) => empty(&targets, servers).await?,
+        (false, _) => {}
+    }
+    refuse_unless_empty(&targets, servers, open.as_ref()).await?;
+    let what = format!("{} members", members.count());
+    control::begin_fill(control, &mut conn, &what).await?;
+    drop(conn);
 
     let mut senders: BTreeMap<InstanceName, mpsc::Sender<Batch>> = BTreeMap::new();
     let mut receivers = Vec::new();
@@ -94,7 +114,10 @@ pub async fn fill(
     let generators: Vec<_> = (0..options.generators.max(1))
         .map(|_| {
             let (targets, next, senders) = (targets.clone(), next.clone(), senders.clone());
-            tokio::task::spawn_blocking(move || generate(&targets, members, &next, &senders))
+            let flags = flags.clone();
+            tokio::task::spawn_blocking(move || {
+                generate(&targets, members, &next, &senders, &flags)
+            })
         })
         .collect();
     // The channels close when the last generator is done.
@@ -104,7 +127,7 @@ pub async fn fill(
     let writers = receivers.iter().flat_map(|(server, receiver)| {
         let (targets, written) = (&targets, &written);
         (0..options.writers.max(1)).map(move |_| async move {
-            let answer = write(server, targets, receiver, written, progress).await;
+            let answer = write_batches(server, targets, receiver, written, progress).await;
             if answer.is_err() {
                 // Generators that wait for room in the channel are let go.
                 receiver.lock().await.close();
@@ -122,15 +145,26 @@ pub async fn fill(
             }
         }
     }
-    for answer in answers {
-        answer?;
-    }
-    routed?;
-
     let written = written
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let ended = answers
+        .into_iter()
+        .fold(Ok(()), Result::and)
+        .and(routed)
+        .and(flags.check());
+    if let Err(error) = ended {
+        let rows: u64 = written.values().sum();
+        return Err(error
+            .now(format!(
+                "the tables are filled in part: {rows} rows were acknowledged and stay"
+            ))
+            .next("`shardctl fill --again` empties these tables and fills them anew"));
+    }
     count(&targets, servers, &written).await?;
+    let mut conn = control.conn().await?;
+    control::end_fill(control, &mut conn).await?;
+    drop(conn);
     let rows = TABLES
         .iter()
         .enumerate()
@@ -193,14 +227,52 @@ fn targets(topology: &Topology) -> Result<Vec<Target>> {
         .collect()
 }
 
-async fn refuse_unless_empty(targets: &[Target], servers: &Servers) -> Result<()> {
-    each_table(targets, servers, |rows, table| match rows {
-        0 => Ok(()),
-        rows => Err(Error::usage(format!("{table} has {rows} rows already"))
-            .now("nothing was written")
-            .next("fill works on empty tables: generated ids would meet those that are there")),
+async fn refuse_unless_empty(
+    targets: &[Target],
+    servers: &Servers,
+    open: Option<&(String, String)>,
+) -> Result<()> {
+    each_table(targets, servers, |rows, table| {
+        if rows == 0 {
+            return Ok(());
+        }
+        let error = Error::usage(format!("{table} has {rows} rows already"))
+            .cause("fill works on empty tables: generated ids would meet those that are there")
+            .now("nothing was written");
+        Err(match open {
+            Some((what, since)) => error.next(format!(
+                "`shardctl fill --again` empties the tables: a fill of {what} began on empty ones \
+                 at {since} UTC and was interrupted"
+            )),
+            None => error,
+        })
     })
     .await
+}
+
+/// Empties every table that fill writes, all instances at once.
+async fn empty(targets: &[Target], servers: &Servers) -> Result<()> {
+    try_join_all(servers.iter().map(|server| async move {
+        let mut conn = server.conn().await?;
+        for table in tables_on(targets, server) {
+            let sql = format!("TRUNCATE TABLE {}", table.quoted());
+            write::run(server, &mut conn, &format!("could not empty {table}"), &sql).await?;
+        }
+        Ok::<(), Error>(())
+    }))
+    .await
+    .map(|_| ())
+}
+
+fn tables_on<'a>(
+    targets: &'a [Target],
+    server: &Server,
+) -> impl Iterator<Item = &'a PhysicalTable> {
+    let name = server.name().clone();
+    targets
+        .iter()
+        .flat_map(|target| &target.physical)
+        .filter(move |table| table.instance == name)
 }
 
 async fn count(
@@ -235,11 +307,7 @@ async fn each_table(
     let check = &check;
     try_join_all(servers.iter().map(|server| async move {
         let mut conn = server.conn().await?;
-        let own = targets
-            .iter()
-            .flat_map(|target| &target.physical)
-            .filter(|table| table.instance == *server.name());
-        for table in own {
+        for table in tables_on(targets, server) {
             let rows = inspect::count_rows(server, &mut conn, &table.schema, &table.table).await?;
             check(rows, table)?;
         }
@@ -255,6 +323,7 @@ fn generate(
     members: Members,
     next: &AtomicU64,
     senders: &BTreeMap<InstanceName, mpsc::Sender<Batch>>,
+    flags: &Flags,
 ) -> Result<()> {
     let mut batches: BTreeMap<(usize, u32), Vec<Vec<Value>>> = BTreeMap::new();
     let send = |table: usize, place: u32, rows: Vec<Vec<Value>>| {
@@ -268,6 +337,9 @@ fn generate(
         let first = next.fetch_add(BLOCK_MEMBERS, Ordering::Relaxed);
         if first >= members.count() {
             break;
+        }
+        if !flags.go_on() {
+            return Ok(());
         }
         let last = (first + BLOCK_MEMBERS).min(members.count());
         let mut fault = None;
@@ -313,7 +385,7 @@ fn key_of(value: &Value, kind: &KeyType) -> KeyValue {
     }
 }
 
-async fn write(
+async fn write_batches(
     server: &Server,
     targets: &[Target],
     receiver: &tokio::sync::Mutex<mpsc::Receiver<Batch>>,

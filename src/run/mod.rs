@@ -2,6 +2,8 @@
 
 pub mod create;
 pub mod fill;
+pub mod interrupt;
+pub mod owner;
 pub mod query;
 pub mod rebalance;
 pub mod status;

@@ -4,19 +4,18 @@
 //!
 //! For tests, the environment variable `SHARDCTL_STOP_AT` names a point at which the process kills
 //! itself with SIGKILL: `before EFFECT` and `after EFFECT` (the effect done, nothing saved) for
-//! each of `prepare`, `fence`, `copy`, `compare`, `commit`, `publish`, `drop`, `undo`; `within
-//! EFFECT N` after its N-th part (a schema, a batch of rows, a range compared).
+//! each of `prepare`, `fence`, `copy`, `compare`, `commit`, `publish`, `drop`, `unfence`, `clear`;
+//! `within EFFECT N` after its N-th part (a schema, a batch of rows, a range compared).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::Mutex;
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
+use super::owner::{Flags, Owner};
 use crate::error::{Class, Error, Result};
-use crate::journal::{self, Journal, LEASE_S};
+use crate::journal::{self, Journal};
 use crate::mysql::copy::{TableCopy, copy_table};
 use crate::mysql::fence::Guard;
 use crate::mysql::moving::{self, SchemaFacts};
@@ -24,7 +23,7 @@ use crate::mysql::{Servers, checksum, control, inspect};
 use crate::names::{InstanceName, SchemaName, TableName};
 use crate::rebalance::moves::Move;
 use crate::rebalance::protocol::{
-    Effect, Event, Evidence, FORMAT, Job, Kind, Phase, SchemaMove, TableMove, step,
+    Effect, Event, Evidence, FORMAT, Job, Kind, Misplaced, Phase, SchemaMove, TableMove, step,
 };
 use crate::topology::Topology;
 use crate::topology::file::render;
@@ -231,48 +230,8 @@ pub fn new_job(plan: Plan, choices: Choices) -> Result<Job> {
         workers: choices.workers.max(1),
         started: jiff::Timestamp::now().to_string(),
         differences: Vec::new(),
+        abandoned: Vec::new(),
     })
-}
-
-/// How this process names itself to others: host and process for people, and behind ` @ ` what
-/// tells a later run on the same machine that this process is gone.
-pub fn holder_name() -> String {
-    let host = nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_default();
-    let pid = std::process::id();
-    format!("process {pid} on {host} @ {} {pid}", machine())
-}
-
-/// This boot of this machine and this namespace of processes; empty where that cannot be told.
-fn machine() -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let space = std::fs::read_link("/proc/self/ns/pid")
-        .map(|path| path.display().to_string())
-        .unwrap_or_default();
-    if boot.is_empty() || space.is_empty() {
-        return String::new();
-    }
-    format!("{} {space}", boot.trim())
-}
-
-/// Whether the holder of this name was a process of this machine that is gone. In doubt it is not.
-pub fn is_gone(holder: &str) -> bool {
-    let Some((machine_of_holder, pid)) = holder
-        .split_once(" @ ")
-        .and_then(|(_, token)| token.rsplit_once(' '))
-    else {
-        return false;
-    };
-    let Ok(pid) = pid.parse::<i32>() else {
-        return false;
-    };
-    let here = machine();
-    !here.is_empty()
-        && here == machine_of_holder
-        && nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None)
-            == Err(nix::errno::Errno::ESRCH)
 }
 
 /// Kills the process where a test wants it.
@@ -319,32 +278,10 @@ pub fn word(effect: Effect) -> &'static str {
         Effect::CommitShardMap => "commit",
         Effect::PublishTargets => "publish",
         Effect::DropSource => "drop",
-        Effect::UndoAll => "undo",
+        Effect::UnfenceSource => "unfence",
+        Effect::ClearTargets => "clear",
         Effect::Wait => "wait",
         Effect::End => "end",
-    }
-}
-
-/// Why a run has to stop at the next safe place.
-#[derive(Debug, Clone, Default)]
-struct Flags {
-    interrupted: Arc<AtomicBool>,
-    lease_lost: Arc<AtomicBool>,
-}
-
-impl Flags {
-    fn go_on(&self) -> bool {
-        !self.interrupted.load(Ordering::Relaxed) && !self.lease_lost.load(Ordering::Relaxed)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.lease_lost.load(Ordering::Relaxed) {
-            return Err(Error::stopped("the lease could not be renewed in time"));
-        }
-        if self.interrupted.load(Ordering::Relaxed) {
-            return Err(Error::stopped("stopped by Ctrl-C"));
-        }
-        Ok(())
     }
 }
 
@@ -352,52 +289,27 @@ impl Flags {
 ///
 /// # Errors
 /// The event has no place in the job's phase, another run owns the cluster, a server refuses or is
-/// gone, or Ctrl-C. Unless the error says otherwise the job can be resumed.
+/// gone, or a signal asked the program to end. Unless the error says otherwise the job can be resumed.
 pub async fn run(
     servers: &Servers,
     cluster: &str,
-    mut journal: Journal,
+    mut owner: Owner,
     job: Job,
     event: Event,
     observer: &dyn Observer,
 ) -> Result<Job> {
-    let flags = Flags::default();
-    let watch = watch_over(&flags, &journal);
-    let ran = begin(servers, cluster, &mut journal, job, event, observer, &flags).await;
-    for task in watch {
-        task.abort();
-    }
-    journal.close().await;
+    let flags = owner.flags.clone();
+    let journal = &mut owner.journal;
+    let ran = begin(servers, cluster, journal, job, event, observer, &flags).await;
+    owner.close().await;
     ran
 }
 
-/// Listens for Ctrl-C, and renews the lease.
-fn watch_over(flags: &Flags, journal: &Journal) -> [tokio::task::JoinHandle<()>; 2] {
-    let interrupted = flags.interrupted.clone();
-    let signal = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            interrupted.store(true, Ordering::Relaxed);
-            eprintln!("stopping at the next safe place");
-        }
-    });
-    let lost = flags.lease_lost.clone();
-    let (control, epoch) = (journal.control().clone(), journal.epoch());
-    let renewal = tokio::spawn(async move {
-        let mut failures = 0;
-        loop {
-            tokio::time::sleep(Duration::from_secs(u64::from(LEASE_S) / 6)).await;
-            match journal::renew(&control, epoch).await {
-                Ok(true) => failures = 0,
-                Ok(false) => lost.store(true, Ordering::Relaxed),
-                Err(_) => failures += 1,
-            }
-            // Well before it expires: whoever takes it then finds us stopped.
-            if failures >= 3 {
-                lost.store(true, Ordering::Relaxed);
-            }
-        }
-    });
-    [signal, renewal]
+/// The error of a job that cannot take what a person wants of it.
+pub fn refused(job: &Job, misplaced: &Misplaced) -> Error {
+    Error::usage(misplaced.to_string())
+        .now(job.phase.truth())
+        .next(format!("see `shardctl job status {}`", job.id))
 }
 
 async fn begin(
@@ -409,36 +321,33 @@ async fn begin(
     observer: &dyn Observer,
     flags: &Flags,
 ) -> Result<Job> {
-    let (mut job, effect) = step(&job, event).map_err(|misplaced| {
-        Error::usage(misplaced.to_string())
-            .now(job.phase.truth())
-            .next(format!("see `shardctl job status {}`", job.id))
-    })?;
+    let (mut job, effect) = step(&job, event).map_err(|misplaced| refused(&job, &misplaced))?;
     if effect == Effect::End {
         return Ok(job);
     }
     job.epoch = journal.epoch();
-    // Whoever ran it before is dead on every instance once we hold the locks: take them before
-    // anything is decided by what is there.
-    let mut guards = BTreeMap::new();
-    for instance in job.instances() {
-        let server = servers.get(&instance)?;
-        let mut conn = server.conn().await?;
-        control::create_tables(server, &mut conn, false).await?;
-        guards.insert(instance, Mutex::new(Guard::take(server, cluster).await?));
-    }
-    journal.save(&job).await?;
+    let guards = job
+        .instances()
+        .into_iter()
+        .map(|instance| (instance, Mutex::new(None)))
+        .collect();
     let mut run = Run {
         servers,
+        cluster,
         journal,
         guards,
         observer,
         flags,
         points: PausePoints::from_env(),
     };
-    let outcome = run.drive(&mut job, effect).await;
+    let outcome = match run.hold(&job, effect).await {
+        Ok(()) => run.save_and_drive(&mut job, effect).await,
+        Err(error) => Err(error),
+    };
     for (_, guard) in std::mem::take(&mut run.guards) {
-        guard.into_inner().release().await;
+        if let Some(guard) = guard.into_inner() {
+            guard.release().await;
+        }
     }
     match outcome {
         Ok(()) => Ok(job),
@@ -456,6 +365,11 @@ async fn stopped(journal: &Journal, job: Job, error: Error) -> Error {
     let id = &job.id;
     let next = if phase.can_cancel() {
         format!("`shardctl job resume {id}` goes on, `shardctl job cancel {id}` takes it back")
+    } else if phase == Phase::Clear {
+        format!(
+            "`shardctl job resume {id}` goes on once the target is back; `shardctl job cancel {id} \
+             --abandon INSTANCE` closes the job without a target that is lost"
+        )
     } else {
         format!("`shardctl job resume {id}` goes on")
     };
@@ -478,20 +392,24 @@ async fn stopped(journal: &Journal, job: Job, error: Error) -> Error {
 
 struct Run<'a> {
     servers: &'a Servers,
+    cluster: &'a str,
     journal: &'a mut Journal,
-    guards: BTreeMap<InstanceName, Mutex<Guard>>,
+    /// Taken before the first look at an instance: whoever ran the job before is dead there then.
+    guards: BTreeMap<InstanceName, Mutex<Option<Guard>>>,
     observer: &'a dyn Observer,
     flags: &'a Flags,
     points: PausePoints,
 }
 
 impl Run<'_> {
-    async fn drive(&mut self, job: &mut Job, mut effect: Effect) -> Result<()> {
+    async fn save_and_drive(&mut self, job: &mut Job, mut effect: Effect) -> Result<()> {
+        self.journal.save(job).await?;
         loop {
             if matches!(effect, Effect::Wait | Effect::End) {
                 return Ok(());
             }
             self.flags.check()?;
+            self.hold(job, effect).await?;
             self.points.pass("before", effect);
             let event = match effect {
                 Effect::CommitShardMap => Event::Committed,
@@ -521,18 +439,40 @@ impl Run<'_> {
             Effect::Compare => self.compare(job).await,
             Effect::PublishTargets => self.publish(job).await,
             Effect::DropSource => self.drop_source(job).await,
-            Effect::UndoAll => self.undo(job).await,
+            Effect::UnfenceSource => self.unfence(job).await,
+            Effect::ClearTargets => self.clear(job).await,
             Effect::CommitShardMap | Effect::Wait | Effect::End => {
                 Err(Error::unknown("an effect that is not performed here"))
             }
         }
     }
 
-    async fn guard(&self, instance: &InstanceName) -> Result<tokio::sync::MutexGuard<'_, Guard>> {
-        match self.guards.get(instance) {
-            Some(guard) => Ok(guard.lock().await),
-            None => Err(Error::unknown(format!("no lock is held on {instance}"))),
+    /// Takes the locks of every instance of the job, before an effect that needs them all. Taking
+    /// a job back needs one instance at a time: a lost target keeps no source fenced.
+    async fn hold(&self, job: &Job, effect: Effect) -> Result<()> {
+        if matches!(effect, Effect::UnfenceSource | Effect::ClearTargets) {
+            return Ok(());
         }
+        for instance in job.instances() {
+            drop(self.guard(&instance).await?);
+        }
+        Ok(())
+    }
+
+    /// The lock of an instance, taken if it is not held yet.
+    async fn guard(&self, instance: &InstanceName) -> Result<MappedMutexGuard<'_, Guard>> {
+        let Some(slot) = self.guards.get(instance) else {
+            return Err(Error::unknown(format!("{instance} is not of this job")));
+        };
+        let mut slot = slot.lock().await;
+        if slot.is_none() {
+            let server = self.servers.get(instance)?;
+            let mut conn = server.conn().await?;
+            control::create_tables(server, &mut conn, false).await?;
+            *slot = Some(Guard::take(server, self.cluster).await?);
+        }
+        MutexGuard::try_map(slot, Option::as_mut)
+            .map_err(|_| Error::unknown(format!("no lock is held on {instance}")))
     }
 
     async fn prepare(&self, job: &Job) -> Result<Event> {
@@ -765,6 +705,8 @@ impl Run<'_> {
             self.show(&schema.at.to, schema).await?;
             self.points.part(Effect::PublishTargets);
         }
+        // Routers read the map on every instance: one that cannot be reached is not passed over.
+        self.servers.all_reached()?;
         journal::publish(
             self.servers,
             job.map_after(),
@@ -798,28 +740,57 @@ impl Run<'_> {
         Ok(Event::Dropped)
     }
 
-    async fn undo(&self, job: &Job) -> Result<Event> {
-        self.observer.begins(job, Effect::UndoAll, None);
-        // First what the application waits for.
+    /// The application waits for this: a source that cannot be reached does not keep the others.
+    async fn unfence(&self, job: &Job) -> Result<Event> {
+        self.observer.begins(job, Effect::UnfenceSource, None);
+        let mut failed: Option<Error> = None;
         for schema in &job.moves {
-            self.show(&schema.at.from, schema).await?;
-            self.points.part(Effect::UndoAll);
-        }
-        for schema in &job.moves {
-            let mut target = self.guard(&schema.at.to).await?;
-            target
-                .drop_tables(&schema.at.schema, &hidden(schema))
-                .await?;
-            if !schema.target_had_schema && !target.drop_schema_if_empty(&schema.at.schema).await? {
+            if let Err(error) = self.show(&schema.at.from, schema).await {
                 self.observer.note(&format!(
-                    "`{}` on {} is not empty and stays",
-                    schema.at.schema, schema.at.to
+                    "`{}` could not be un-fenced: {}",
+                    schema.at.schema,
+                    error.summary()
                 ));
+                failed.get_or_insert(error);
             }
-            target.forget_progress(&job.id).await?;
-            self.points.part(Effect::UndoAll);
+            self.points.part(Effect::UnfenceSource);
         }
-        Ok(Event::Undone)
+        match failed {
+            None => Ok(Event::Unfenced),
+            Some(error) => Err(error),
+        }
+    }
+
+    async fn clear(&self, job: &Job) -> Result<Event> {
+        self.observer.begins(job, Effect::ClearTargets, None);
+        let mut failed: Option<Error> = None;
+        for schema in &job.moves {
+            if job.abandoned.contains(&schema.at.to) {
+                continue;
+            }
+            if let Err(error) = self.clear_schema(job, schema).await {
+                failed.get_or_insert(error);
+            }
+            self.points.part(Effect::ClearTargets);
+        }
+        match failed {
+            None => Ok(Event::Cleared),
+            Some(error) => Err(error),
+        }
+    }
+
+    async fn clear_schema(&self, job: &Job, schema: &SchemaMove) -> Result<()> {
+        let mut target = self.guard(&schema.at.to).await?;
+        target
+            .drop_tables(&schema.at.schema, &hidden(schema))
+            .await?;
+        if !schema.target_had_schema && !target.drop_schema_if_empty(&schema.at.schema).await? {
+            self.observer.note(&format!(
+                "`{}` on {} is not empty and stays",
+                schema.at.schema, schema.at.to
+            ));
+        }
+        target.forget_progress(&job.id).await
     }
 
     async fn rows_estimated(&self, job: &Job) -> Result<u64> {
@@ -867,20 +838,4 @@ fn tables(job: &Job) -> impl Iterator<Item = (&SchemaMove, &TableMove)> {
     job.moves
         .iter()
         .flat_map(|schema| schema.tables.iter().map(move |table| (schema, table)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dead_process_of_this_machine_is_known_as_gone_and_no_other() {
-        assert!(!is_gone(&holder_name()), "we are alive");
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        child.wait().unwrap();
-        let gone = format!("x @ {} {}", machine(), child.id());
-        assert!(is_gone(&gone));
-        assert!(!is_gone(&format!("x @ elsewhere {}", child.id())));
-        assert!(!is_gone("someone"));
-    }
 }

@@ -68,23 +68,31 @@ pub async fn status(
                     .find(|(failed, _)| failed == name)
                     .map(|(_, error)| error.summary()),
                 schemas: own().count() as u64,
-                tables: own().filter_map(|schema| schema.tables_found).sum(),
-                rows: own().map(|schema| schema.rows).sum(),
-                bytes: own().map(|schema| schema.bytes).sum(),
+                tables: by_instance
+                    .get(name)
+                    .map(|_| own().filter_map(|schema| schema.tables_found).sum()),
+                rows: by_instance
+                    .get(name)
+                    .map(|_| own().filter_map(|schema| schema.rows).sum()),
+                bytes: by_instance
+                    .get(name)
+                    .map(|_| own().filter_map(|schema| schema.bytes).sum()),
                 lag: by_instance.get(name).and_then(|found| found.lag.clone()),
             }
         })
         .collect();
     // Without the control instance the rest is still told.
-    let (map, open_jobs) = match servers.get(&topology.control) {
-        Ok(control) => (
+    let control = servers.get(&topology.control).ok();
+    let (map, open_jobs) = match control {
+        Some(control) => (
             journal::shard_map(control).await?,
-            open_jobs(control).await?,
+            Some(open_jobs(control).await?),
         ),
-        Err(_) => (None, Vec::new()),
+        None => (None, None),
     };
     Ok(StatusReport {
         cluster: topology.cluster.clone(),
+        control_reached: control.is_some(),
         shard_map_version: map.as_ref().map(|map| map.version),
         file_is_in_force: map
             .as_ref()
@@ -166,28 +174,31 @@ fn schema_status(
         instance: schema.instance.clone(),
         tables_wanted: wanted.len() as u64,
         tables_found: None,
-        rows: 0,
-        bytes: 0,
+        rows: None,
+        bytes: None,
         fullest_table: None,
-        fullest_rows: 0,
+        fullest_rows: None,
     };
     let Some(found) = found.get(&schema.instance) else {
         return status;
     };
-    let mut tables_found = 0;
+    let (mut tables_found, mut rows, mut bytes, mut fullest_rows) = (0, 0, 0, 0);
     for table in wanted {
         let key = (schema.name.as_str().to_owned(), table.to_owned());
         let Some(size) = found.sizes.get(&key) else {
             continue;
         };
         tables_found += 1;
-        status.rows += size.rows;
-        status.bytes += size.data_bytes + size.index_bytes;
-        if status.fullest_table.is_none() || size.rows > status.fullest_rows {
+        rows += size.rows;
+        bytes += size.data_bytes + size.index_bytes;
+        if status.fullest_table.is_none() || size.rows > fullest_rows {
             status.fullest_table = Some(table.to_owned());
-            status.fullest_rows = size.rows;
+            fullest_rows = size.rows;
         }
     }
     status.tables_found = Some(tables_found);
+    status.rows = Some(rows);
+    status.bytes = Some(bytes);
+    status.fullest_rows = Some(fullest_rows);
     status
 }

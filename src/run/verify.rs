@@ -12,11 +12,12 @@ use crate::error::{Error, Result};
 use crate::mysql::audit::{self, KeyColumn};
 use crate::mysql::copy::Key;
 use crate::mysql::moving::{self, Shape};
-use crate::mysql::{Server, Servers};
+use crate::mysql::{Server, Servers, inspect};
 use crate::names::TableName;
 use crate::report::verify::{TableVerdict, VerifyReport};
 use crate::routing::Router;
-use crate::rows::key::KeyValue;
+use crate::rows::key::{KeyType, KeyValue};
+use crate::schema::parse::parse_create_table;
 use crate::topology::{Assumption, LogicalTable, PhysicalTable, Place, Spread, Topology};
 
 /// Faults named for each table; the rest is counted.
@@ -158,6 +159,11 @@ impl Audit<'_> {
             async move {
                 let physical = self.topology.physical(table, place);
                 let server = self.servers.get(&physical.instance)?;
+                // Both ways below read the keys as the topology declares them.
+                if let Some(other) = self.other_key(server, &physical, columns).await? {
+                    lock(faults).add(|| other);
+                    return Ok(0);
+                }
                 if let Some(sql) = counted {
                     let (rows, misplaced) =
                         audit::count_misplaced(server, &physical, sql, place.table).await?;
@@ -220,6 +226,38 @@ impl Audit<'_> {
             self.name_twins(&columns, &twins, &mut faults).await?;
         }
         Ok(self.verdict("placement", rows.iter().sum(), faults))
+    }
+
+    /// How the definition of a shard key differs from the topology's, if it does.
+    async fn other_key(
+        &self,
+        server: &Server,
+        table: &PhysicalTable,
+        columns: &[KeyColumn],
+    ) -> Result<Option<String>> {
+        let mut conn = server.conn().await?;
+        let (schema, name) = (table.schema.as_str(), table.table.as_str());
+        let Some(sql) = inspect::show_create_table(server, &mut conn, schema, name).await? else {
+            return Err(Error::server(format!("{table} is not there"))
+                .at(server.place())
+                .next("see `shardctl status`, and `shardctl job list` for a move under way"));
+        };
+        let found = parse_create_table(&sql).map_err(|fault| {
+            Error::server(format!("the definition of {table} cannot be read"))
+                .at(server.place())
+                .cause(fault.message)
+        })?;
+        for (column, wanted) in columns {
+            let there = found.column(column.as_str()).and_then(KeyType::of);
+            if there.as_ref() != Some(wanted) {
+                return Ok(Some(format!(
+                    "{table}: the shard key `{column}` is {}, and the topology has {wanted}: \
+                     its rows were not looked at",
+                    there.map_or_else(|| "not there as a key".to_owned(), |kind| kind.to_string())
+                )));
+            }
+        }
+        Ok(None)
     }
 
     /// Looks again at the keys whose hashes came twice: equal hashes are not equal keys yet.

@@ -32,6 +32,7 @@ enum Fault {
     SaveWithoutEpoch,
     ActWithoutGuard,
     UndoClearsTargetOnly,
+    ClearBeforeUnfence,
 }
 
 /// A table somewhere.
@@ -144,6 +145,7 @@ fn new_job(keep_source: bool) -> Job {
         workers: 1,
         started: String::new(),
         differences: Vec::new(),
+        abandoned: Vec::new(),
     }
 }
 
@@ -169,18 +171,23 @@ impl Rebalance {
             (Fault::DropBeforeSwitch, Phase::Verify, Event::Equal { .. }) => {
                 to(Phase::Switch, Effect::DropSource)
             }
-            (Fault::CancelAfterCommit, Phase::Publish, Event::CancelRequested) => {
-                to(Phase::Undo, Effect::UndoAll)
+            (Fault::CancelAfterCommit, Phase::Publish, Event::CancelRequested { .. }) => {
+                to(Phase::Undo, Effect::UnfenceSource)
             }
             (Fault::CopyAgainWhileUndoing, Phase::Undo, Event::Resumed) => {
                 to(Phase::Copy, Effect::CopyRows)
+            }
+            (Fault::ClearBeforeUnfence, phase, Event::CancelRequested { .. })
+                if phase.can_cancel() =>
+            {
+                to(Phase::Clear, Effect::ClearTargets)
             }
             (Fault::NoWayOutOfUndo, Phase::Undo, Event::Resumed) => Err(Misplaced {
                 phase: Phase::Undo,
                 event: "a resume".to_owned(),
             }),
             (Fault::ResumeWatchAsFinishedUndo, Phase::Watch, Event::Resumed) => {
-                to(Phase::Undo, Effect::UndoAll)
+                to(Phase::Undo, Effect::UnfenceSource)
             }
             _ => step(job, event),
         }
@@ -306,16 +313,18 @@ impl Rebalance {
                 }
                 None
             }
-            Effect::UndoAll => {
-                if at < SCHEMAS {
-                    let table = &mut world.source[at];
-                    if table.name == Name::Hidden && self.fault != Fault::UndoClearsTargetOnly {
-                        table.name = Name::Final;
-                    }
-                    return None;
+            Effect::UnfenceSource => {
+                let Some(table) = world.source.get_mut(at) else {
+                    return Some(Event::Unfenced);
+                };
+                if table.name == Name::Hidden && self.fault != Fault::UndoClearsTargetOnly {
+                    table.name = Name::Final;
                 }
-                let Some(table) = world.target.get_mut(at - SCHEMAS) else {
-                    return Some(Event::Undone);
+                None
+            }
+            Effect::ClearTargets => {
+                let Some(table) = world.target.get_mut(at) else {
+                    return Some(Event::Cleared);
                 };
                 if table.name == Name::Hidden {
                     *table = Table {
@@ -406,7 +415,9 @@ impl Model for Rebalance {
                 }
                 let event = match ask {
                     Ask::Resume => Event::Resumed,
-                    Ask::Cancel => Event::CancelRequested,
+                    Ask::Cancel => Event::CancelRequested {
+                        abandon: Vec::new(),
+                    },
                     Ask::Finish => Event::FinishRequested,
                 };
                 let (job, effect) = self.step(&world.journal, event).ok()?;
@@ -507,6 +518,13 @@ impl Model for Rebalance {
                     _ => true,
                 }
             }),
+            Property::always(
+                "a job that only clears keeps nobody from the source",
+                |_, world: &World| {
+                    !matches!(world.journal.phase, Phase::Clear | Phase::Cancelled)
+                        || world.source.iter().all(|table| table.name == Name::Final)
+                },
+            ),
             Property::sometimes("it finishes", |_, world: &World| {
                 world.journal.phase == Phase::Done
             }),
@@ -563,6 +581,7 @@ fn every_planted_fault_is_found() {
         (Fault::SaveWithoutEpoch, false),
         (Fault::ActWithoutGuard, false),
         (Fault::UndoClearsTargetOnly, false),
+        (Fault::ClearBeforeUnfence, false),
     ] {
         // A smaller world is enough to find them, the shortest way first.
         let small = Rebalance {
