@@ -742,6 +742,36 @@ fn problems_of_a_topology_are_shown_all_at_once_with_their_lines() {
 }
 
 #[test]
+fn a_key_that_cannot_be_routed_is_said_with_its_line() {
+    insta::assert_snapshot!(shardctl(&["-t", "tests/data/unroutable.yaml", "route", "id=1"]), @r#"
+    exit code 2
+    -- stderr
+    error: the topology file has 3 problems
+      where:  tests/data/unroutable.yaml:12:16: column `id` of `reading` has a type that cannot be a shard key
+                      shard_key: id
+                                 ^
+              tests/data/unroutable.yaml:27:22: table `item`: the primary key names `idd`, which is no column
+                          PRIMARY KEY (idd)
+                                       ^
+              tests/data/unroutable.yaml:37:22: table `tag`: an index names `name`, which is no column
+                          KEY by_name (name)
+                                       ^
+    "#);
+}
+
+#[test]
+fn a_file_without_end_is_not_read_to_its_end() {
+    insta::assert_snapshot!(shardctl(&["-t", "/dev/zero", "route", "id=1"]), @r#"
+    exit code 2
+    -- stderr
+    error: could not read the topology file
+      where:  /dev/zero
+      cause:  it has more than 16 MiB, so it is another file
+      next:   name it with --topology FILE, or write one with `shardctl plan --write`
+    "#);
+}
+
+#[test]
 fn a_server_that_is_not_there_is_exit_code_3() {
     insta::assert_snapshot!(shardctl(&["-t", "tests/data/small.yaml", "create"]), @r#"
     exit code 3

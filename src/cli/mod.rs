@@ -13,8 +13,8 @@ pub mod sandbox;
 pub mod status;
 pub mod verify;
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -28,7 +28,7 @@ use crate::names::InstanceName;
 use crate::report::{Format, Out, View};
 use crate::run::interrupt::Requests;
 use crate::sandbox::Home;
-use crate::topology::{Endpoint, Topology};
+use crate::topology::{self, Endpoint, Topology};
 
 /// Plan, create, fill, rebalance, query and verify a sharded MySQL or MariaDB fleet
 #[derive(Parser, Debug)]
@@ -149,27 +149,7 @@ impl Context {
     /// # Errors
     /// The file cannot be read or has problems; the sandbox does not have an instance of it.
     pub fn topology(&self) -> Result<Topology> {
-        let path = &self.global.topology;
-        let text = std::fs::read_to_string(path).map_err(|cause| {
-            Error::usage("could not read the topology file")
-                .at(path.display().to_string())
-                .cause(cause)
-                .next("name it with --topology FILE, or write one with `shardctl plan --write`")
-        })?;
-        let mut topology = crate::topology::file::parse(&text)
-            .map_err(|problems| problems.into_error(&path.display().to_string(), &text))?;
-        let faults = crate::routing::check(&topology);
-        if !faults.is_empty() {
-            let list: Vec<String> = faults
-                .into_iter()
-                .map(|(table, fault)| format!("{table}: {fault}"))
-                .collect();
-            return Err(
-                Error::usage("the topology has tables that cannot be routed")
-                    .at(path.display().to_string())
-                    .cause(list.join("\n")),
-            );
-        }
+        let mut topology = read_topology(&self.global.topology)?;
         if let Some(name) = &self.global.sandbox {
             let sandbox = Home::from_env()?.open(name)?;
             for (instance, endpoint) in &mut topology.instances {
@@ -251,6 +231,44 @@ impl Context {
             "y" | "yes" => Ok(()),
             _ => Err(Error::stopped("not confirmed").now("nothing was changed")),
         }
+    }
+}
+
+/// Bytes of a topology file, at most: anything larger is some other file.
+const TOPOLOGY_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads and checks a topology file.
+///
+/// # Errors
+/// It cannot be read, or has problems: all of them, each with its place.
+pub fn read_topology(path: &Path) -> Result<Topology> {
+    let (text, shown) = (topology_text(path)?, path.display().to_string());
+    topology::file::parse_with(&text, |topology| {
+        crate::routing::check(topology)
+            .into_iter()
+            .map(|(table, fault)| (table, fault.to_string()))
+            .collect()
+    })
+    .map_err(|problems| problems.into_error(&shown, &text))
+}
+
+fn topology_text(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(TOPOLOGY_BYTES_MAX + 1).read_to_string(&mut text));
+    let failed = |cause: String| {
+        Error::usage("could not read the topology file")
+            .at(path.display().to_string())
+            .cause(cause)
+            .next("name it with --topology FILE, or write one with `shardctl plan --write`")
+    };
+    match read {
+        Ok(bytes) if bytes as u64 > TOPOLOGY_BYTES_MAX => Err(failed(format!(
+            "it has more than {} MiB, so it is another file",
+            TOPOLOGY_BYTES_MAX >> 20
+        ))),
+        Ok(_) => Ok(text),
+        Err(cause) => Err(failed(cause.to_string())),
     }
 }
 

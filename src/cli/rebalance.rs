@@ -18,7 +18,7 @@ use crate::run::rebalance::{
     CONNECTIONS_BESIDES_WORKERS, Choices, Observer, Plan, new_job, preflight, run as run_job, word,
 };
 use crate::sandbox::Home;
-use crate::topology::file::{parse, render};
+use crate::topology::file::render;
 use crate::topology::{Endpoint, Topology};
 
 /// Move schemas between instances, from the shard map in force to a wanted topology
@@ -273,13 +273,7 @@ fn wanted(
     file: &Topology,
 ) -> Result<Topology> {
     if let Some(path) = &args.to {
-        let text = std::fs::read_to_string(path).map_err(|cause| {
-            Error::usage("could not read the wanted topology")
-                .at(path.display().to_string())
-                .cause(cause)
-        })?;
-        let wanted = parse(&text)
-            .map_err(|problems| problems.into_error(&path.display().to_string(), &text))?;
+        let wanted = super::read_topology(path)?;
         let mut wanted = journal::with_addresses(wanted, file);
         if let Some(name) = &cx.global.sandbox {
             let sandbox = Home::from_env()?.open(name)?;

@@ -171,6 +171,9 @@ fn no_such_key(topology: &Topology, column: &str) -> Error {
         .collect();
     columns.sort();
     columns.dedup();
-    Error::usage(format!("no table is split by `{column}`"))
-        .next(format!("the shard keys are: {}", columns.join(", ")))
+    let error = Error::usage(format!("no table is split by `{column}`"));
+    if columns.is_empty() {
+        return error.cause("no table of the topology is split by a shard key");
+    }
+    error.next(format!("the shard keys are: {}", columns.join(", ")))
 }

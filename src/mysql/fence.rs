@@ -86,6 +86,7 @@ impl Guard {
     }
 
     async fn run(&mut self, what: &str, sql: &str) -> Result<()> {
+        tracing::debug!(instance = %self.server.name(), sql, "changes");
         self.conn
             .query_drop(sql)
             .await
@@ -147,6 +148,7 @@ impl Guard {
             return Ok(());
         }
         let sql = format!("RENAME TABLE {}", pairs.join(", "));
+        tracing::debug!(instance = %self.server.name(), sql, "renames");
         for attempt in 1.. {
             let Err(cause) = self.conn.query_drop(&sql).await else {
                 break;

@@ -69,6 +69,7 @@ pub async fn probe(server: &Server, conn: &mut Conn, sql: &str) -> Result<Vec<Co
     conn.query_drop("SET character_set_results=NULL")
         .await
         .map_err(failed)?;
+    tracing::debug!(instance = %server.name(), sql, "asks for columns");
     let mut answer = conn.query_iter(sql).await.map_err(failed)?;
     let columns = answer.columns();
     while answer.next().await.map_err(failed)?.is_some() {}
@@ -187,6 +188,7 @@ where
     F: Future<Output = bool> + Send,
 {
     let failed = |cause: mysql_async::Error| refused(server, sql, &cause);
+    tracing::debug!(instance = %server.name(), sql, "asks for rows");
     let mut answer = conn.query_iter(sql).await.map_err(failed)?;
     let found = answer.columns();
     columns(

@@ -108,6 +108,7 @@ impl Server {
         } else {
             Flavour::Mysql
         };
+        tracing::info!(instance = %name, %endpoint, %version, "connected");
         Ok(Self(Arc::new(Inner {
             name,
             endpoint,

@@ -11,6 +11,7 @@ use crate::error::Result;
 /// # Errors
 /// The server refuses it; `what` says what could not be done.
 pub async fn run(server: &Server, conn: &mut Conn, what: &str, sql: &str) -> Result<()> {
+    tracing::debug!(instance = %server.name(), sql, "changes");
     conn.query_drop(sql)
         .await
         .map_err(|cause| server.explain(what, &cause))

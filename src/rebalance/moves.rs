@@ -107,13 +107,13 @@ pub fn add_instances(
 ) -> Result<Topology, String> {
     let mut after = topology.clone();
     for (name, endpoint) in added {
+        if after.instances.contains_key(name) {
+            return Err(format!("instance {name} is in the topology already"));
+        }
         if let Some((other, _)) = after.instances.iter().find(|(_, have)| *have == endpoint) {
             return Err(format!(
                 "instance {name} has the address of {other}: {endpoint}"
             ));
-        }
-        if after.instances.contains_key(name) {
-            return Err(format!("instance {name} is in the topology already"));
         }
         after.instances.insert(name.clone(), endpoint.clone());
     }
@@ -246,7 +246,12 @@ tables:
         );
         assert_eq!(
             add_instances(&after, &added).unwrap_err(),
-            "instance db-3 has the address of db-3: 127.0.0.1:3308"
+            "instance db-3 is in the topology already"
+        );
+        let other = IndexMap::from([("db-4".parse().unwrap(), added[0].clone())]);
+        assert_eq!(
+            add_instances(&after, &other).unwrap_err(),
+            "instance db-4 has the address of db-3: 127.0.0.1:3308"
         );
         let back = drain(&after, &"db-3".parse().unwrap()).unwrap();
         assert_eq!(

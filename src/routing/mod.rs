@@ -33,7 +33,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use crate::names::{ColumnName, ShardId};
+use crate::names::{ColumnName, ShardId, TableName};
 use crate::rows::key::{KeyType, KeyValue};
 use crate::topology::{KeyRule, LogicalTable, Place, ShardFunction, Topology};
 use functions::FunctionError;
@@ -90,14 +90,14 @@ pub enum RouteError {
 }
 
 /// Every table that cannot be routed, with why.
-pub fn check(topology: &Topology) -> Vec<(String, RouteError)> {
+pub fn check(topology: &Topology) -> Vec<(TableName, RouteError)> {
     topology
         .tables
         .values()
         .filter(|table| table.spread.split().is_some())
         .filter_map(|table| {
             let fault = Router::new(topology, table).err()?;
-            Some((table.name.to_string(), fault))
+            Some((table.name.clone(), fault))
         })
         .collect()
 }

@@ -410,6 +410,7 @@ impl Run<'_> {
             }
             self.flags.check()?;
             self.hold(job, effect).await?;
+            tracing::info!(job = %job.id, phase = %job.phase, effect = word(effect), "begins");
             self.points.pass("before", effect);
             let event = match effect {
                 Effect::CommitShardMap => Event::Committed,

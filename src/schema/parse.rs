@@ -38,6 +38,7 @@ pub fn parse_create_table(sql: &str) -> Result<TableDef, DdlError> {
         tokens: &tokens,
         at: 0,
         pending: Pending::default(),
+        key_columns: Vec::new(),
     };
     parser.create_table()
 }
@@ -59,6 +60,7 @@ pub(super) fn name_span(sql: &str) -> Result<NameSpan, DdlError> {
         tokens: &tokens,
         at: 0,
         pending: Pending::default(),
+        key_columns: Vec::new(),
     };
     parser.head()?;
     let start = parser.peek().start;
@@ -72,6 +74,8 @@ struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
     pending: Pending,
+    /// The columns that keys name, where they stand.
+    key_columns: Vec<Token>,
 }
 
 /// What a column's text says and only the table's charset can resolve.
@@ -279,7 +283,7 @@ impl Parser<'_> {
                 None if part.column.starts_with('(') => {}
                 None => {
                     return self.wrong(
-                        self.peek(),
+                        self.key_column(&part.column),
                         format!(
                             "the primary key names `{}`, which is no column",
                             part.column
@@ -294,7 +298,7 @@ impl Parser<'_> {
                     || columns.iter().any(|column| column.name.is(&part.column));
                 if !known {
                     return self.wrong(
-                        self.peek(),
+                        self.key_column(&part.column),
                         format!("an index names `{}`, which is no column", part.column),
                     );
                 }
@@ -313,6 +317,14 @@ impl Parser<'_> {
             references: body.references,
             options,
         })
+    }
+
+    /// Where a key names this column.
+    fn key_column(&self, name: &str) -> &Token {
+        self.key_columns
+            .iter()
+            .find(|token| token.text == name)
+            .unwrap_or_else(|| self.peek())
     }
 
     fn item(&mut self, body: &mut Body) -> Result<(), DdlError> {
@@ -469,7 +481,9 @@ impl Parser<'_> {
             let column = if self.peek().is_symbol("(") {
                 self.group()?
             } else {
-                self.name("a column")?.text
+                let column = self.name("a column")?;
+                self.key_columns.push(column.clone());
+                column.text
             };
             let prefix = self.length()?;
             let descending = self.accept("DESC");

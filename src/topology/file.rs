@@ -177,6 +177,18 @@ struct TableEntry {
 /// # Errors
 /// Everything that is wrong in it, each with line and column.
 pub fn parse(text: &str) -> Result<Topology, Problems> {
+    parse_with(text, |_| Vec::new())
+}
+
+/// The same with checks of the caller's own, which name a table and what is wrong with its shard
+/// key: whether a key can be routed is not for this module to know.
+///
+/// # Errors
+/// Everything that is wrong in it, each with line and column.
+pub fn parse_with(
+    text: &str,
+    check: impl Fn(&Topology) -> Vec<(TableName, String)>,
+) -> Result<Topology, Problems> {
     let options = serde_yaml::options! {
         with_snippet: false,
     };
@@ -184,6 +196,18 @@ pub fn parse(text: &str) -> Result<Topology, Problems> {
         .map_err(|error| Problems(vec![shape_problem(&error)]))?;
     let mut checker = Checker::default();
     let topology = checker.topology(&file, text);
+    for (table, message) in topology.as_ref().map(check).unwrap_or_default() {
+        let entry = file
+            .tables
+            .0
+            .iter()
+            .find(|(key, _)| key.value == table.as_str());
+        let at = entry.map(|(key, entry)| match &entry.value.shard_key {
+            Some(shard_key) => shard_key.at(),
+            None => key.at(),
+        });
+        checker.wrong(at.unwrap_or_default(), message);
+    }
     match topology {
         Some(topology) if checker.problems.is_empty() => Ok(topology),
         _ => {
@@ -276,7 +300,7 @@ fn nearest<S: AsRef<str>>(text: &str, valid: &[S]) -> String {
 }
 
 /// Where something stands, without the value.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct At(u64, u64);
 
 trait Placed {

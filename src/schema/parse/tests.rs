@@ -292,7 +292,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
     );
     refused(
         "CREATE TABLE t (a int, PRIMARY KEY (b))",
-        "line 1, column 40: the primary key names `b`, which is no column",
+        "line 1, column 37: the primary key names `b`, which is no column",
     );
     refused(
         "CREATE TEMPORARY TABLE t (a int)",
