@@ -14,7 +14,9 @@ pub mod inspect;
 pub mod moving;
 pub mod option_file;
 pub mod query;
+pub mod row;
 pub mod server;
+pub mod tail;
 pub mod write;
 
 pub use mysql_async::Conn;

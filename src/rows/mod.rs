@@ -1,6 +1,10 @@
-//! Rows as values: typed keys, values to write, cells that were read.
+//! Rows as values: typed keys, values to write, cells that were read, changes from a log.
 
+pub mod binlog;
 pub mod cell;
+pub mod change;
 pub mod key;
 mod key_type;
+pub mod position;
+pub mod shape;
 pub mod value;
