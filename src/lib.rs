@@ -10,13 +10,13 @@
 //! | [`names`] | names of instances, schemas and tables, naming patterns, quoting | nothing |
 //! | [`schema`] | a table as data: parse `CREATE TABLE`, compare, render | `names` |
 //! | [`topology`] | `topology.yaml`: parse, check, compare, plan | `names`, `schema` |
-//! | [`rows`] | typed keys, values to write, cells that were read | `names`, `schema` |
+//! | [`rows`] | typed keys, values to write, cells that were read, changes and positions of a log | `names`, `schema` |
 //! | [`routing`] | key to shard | `names`, `rows`, `schema`, `topology` |
 //! | [`query`] | statement to plan to merged answer | all of these |
 //! | [`rebalance`] | the job: moves, the protocol's `step`, verification | all of these but `query` |
 //! | [`fill`] | generated rows for trials and load tests | `names`, `rows`, `schema`, `topology` |
 //! | [`report`] | report structs to table, JSON, progress bars | decisions only |
-//! | [`mysql`] | the only importer of `mysql_async`: connect, inspect, read, write, fence | `names`, `schema`, `rows`, `topology` |
+//! | [`mysql`] | the only importer of `mysql_async`: connect, inspect, read, write, tail, fence | `names`, `schema`, `rows`, `topology` |
 //! | [`sandbox`] | real local servers from the installed binaries | `names`, `topology` |
 //! | [`journal`] | a job's record on the control instance: load, save, lease; the shard map | `topology`, `rebalance`, `mysql` |
 //! | [`run`] | loops joining decisions to servers | all of the above |

@@ -21,7 +21,7 @@
 //! MONITOR (MariaDB).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use mysql_async::binlog::BinlogChecksumAlg;
@@ -174,8 +174,9 @@ impl Tail {
         self.counts
     }
 
-    /// The position behind the last whole transaction that was read.
-    pub fn position(&self) -> &Position {
+    /// The position behind the last whole transaction that was read; not known before the first
+    /// one where reading began by GTIDs.
+    pub fn position(&self) -> Option<&Position> {
         self.transactions.position()
     }
 
@@ -199,9 +200,15 @@ impl Tail {
                 continue;
             };
             let silence_max = self.options.heartbeat * 5 + Duration::from_secs(5);
+            let asked = Instant::now();
             let lost = match tokio::time::timeout(silence_max, stream.next()).await {
                 Ok(Some(Ok(event))) => {
-                    self.event(&event)?;
+                    // By GTIDs, MySQL also sends heartbeats for transactions that it leaves out:
+                    // only one that had to be waited for means that there is nothing new.
+                    let is_heartbeat = matches!(event.header().event_type_raw(), 27 | 41);
+                    if !is_heartbeat || asked.elapsed() >= self.options.heartbeat / 2 {
+                        self.event(&event)?;
+                    }
                     continue;
                 }
                 Ok(None) if self.options.stop_at_end => {
@@ -211,16 +218,18 @@ impl Tail {
                 }
                 Ok(None) => "the server ended the stream".to_owned(),
                 Ok(Some(Err(cause))) => {
-                    if server_code(&cause) == Some(FATAL_READING_BINLOG)
-                        && !is_shutdown(&cause)
-                    {
+                    if server_code(&cause) == Some(FATAL_READING_BINLOG) && !is_shutdown(&cause) {
                         return Err(self.refused(&cause));
                     }
                     cause.to_string()
                 }
                 Err(_) => format!("nothing came for {} s", silence_max.as_secs()),
             };
-            tracing::debug!(place = self.server.place(), lost, "the log's stream was lost");
+            tracing::debug!(
+                place = self.server.place(),
+                lost,
+                "the log's stream was lost"
+            );
             self.lose();
         }
     }
@@ -228,7 +237,10 @@ impl Tail {
     /// At the log's end no transaction can be open: it would have been cut off.
     fn no_rest(&self) -> Result<()> {
         match self.transactions.is_open() {
-            true => Err(self.stop("the log ends in the middle of a transaction", "look into the server's error log")),
+            true => Err(self.stop(
+                "the log ends in the middle of a transaction",
+                "look into the server's error log",
+            )),
             false => Ok(()),
         }
     }
@@ -252,10 +264,7 @@ impl Tail {
             match self.connect().await {
                 Ok(()) => return Ok(()),
                 Err(error) if self.failures > self.options.reconnects_max => {
-                    return Err(error.now(format!(
-                        "the log was read up to {}; nothing is lost",
-                        self.transactions.position()
-                    )));
+                    return Err(error.now(self.read_so_far()));
                 }
                 // Another server than before will not turn into the right one.
                 Err(error) if error.class() == crate::error::Class::Unknown => return Err(error),
@@ -335,10 +344,9 @@ impl Tail {
     /// From where to read now: the end of the last transaction, by file and offset where the
     /// protocol can say it.
     fn place(&self) -> Result<Start> {
-        let position = self.transactions.position();
-        if position.file.is_empty() {
+        let Some(position) = self.transactions.position() else {
             return Ok(self.start.clone());
-        }
+        };
         // The command has 32 bits for it.
         if u32::try_from(position.offset).is_ok() {
             return Ok(Start::Position(position.clone()));
@@ -414,11 +422,18 @@ impl Tail {
         Error::stopped("the log cannot be followed any further")
             .at(self.where_it_is())
             .cause(cause)
-            .now(format!(
-                "changes were read up to {}; none was left out",
-                self.transactions.position()
-            ))
+            .now(self.read_so_far())
             .next(next)
+    }
+
+    fn read_so_far(&self) -> String {
+        match self.transactions.position() {
+            Some(position) => format!(
+                "changes were read up to {}:{}; none was left out",
+                position.file, position.offset
+            ),
+            None => "no changes were read".to_owned(),
+        }
     }
 
     fn fatal(&self, error: &BinlogError) -> Error {
@@ -433,19 +448,34 @@ impl Tail {
         };
         let lower = text.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        let (cause, next) = if has(&["purged", "could not find first log", "not in the master's binlog", "not exist in the binlog"]) {
+        let (cause, next) = if has(&[
+            "purged",
+            "could not find first log",
+            "not in the master's binlog",
+            "not exist in the binlog",
+        ]) {
             (
                 format!("the server no longer has its log from there on: {text}"),
                 "begin the job again; keep the log for longer than a job takes (binlog_expire_logs_seconds)",
             )
-        } else if has(&["max_allowed_packet", "truncated", "> file size", "impossible position", "bogus data", "event read from binlog"]) {
+        } else if has(&[
+            "max_allowed_packet",
+            "truncated",
+            "> file size",
+            "impossible position",
+            "bogus data",
+            "event read from binlog",
+        ]) {
             (
                 // MySQL reads the length of an event from the middle of one, and finds it too large.
                 format!("the position is not the end of an event in this log: {text}"),
                 "begin the job again",
             )
         } else {
-            (format!("{text} (error {FATAL_READING_BINLOG})"), "see the server's error log")
+            (
+                format!("{text} (error {FATAL_READING_BINLOG})"),
+                "see the server's error log",
+            )
         };
         self.stop(&cause, next)
     }
@@ -528,7 +558,10 @@ pub async fn current_position(server: &Server, conn: &mut Conn) -> Result<Positi
     }
     let row: Option<Row> = match answer {
         Ok(row) => row,
-        Err(()) => conn.query_first("SHOW MASTER STATUS").await.map_err(failed)?,
+        Err(()) => conn
+            .query_first("SHOW MASTER STATUS")
+            .await
+            .map_err(failed)?,
     };
     let place = row.and_then(|row| Some((row.get::<String, _>(0)?, row.get::<u64, _>(1)?)));
     let Some((file, offset)) = place else {
@@ -539,7 +572,10 @@ pub async fn current_position(server: &Server, conn: &mut Conn) -> Result<Positi
     let mut position = Position::new(file, offset);
     if server.flavour() == Flavour::Mariadb {
         let gtids: Option<Option<String>> = conn
-            .exec_first("SELECT BINLOG_GTID_POS(?, ?)", (&position.file, position.offset))
+            .exec_first(
+                "SELECT BINLOG_GTID_POS(?, ?)",
+                (&position.file, position.offset),
+            )
             .await
             .map_err(failed)?;
         position.gtids = gtids
@@ -648,7 +684,9 @@ pub async fn table_shape(
     let mut key = Vec::new();
     for (name, prefix) in parts {
         if prefix.is_some() {
-            return Err(refuse(&format!("its primary key holds a prefix of `{name}` only")));
+            return Err(refuse(&format!(
+                "its primary key holds a prefix of `{name}` only"
+            )));
         }
         let index = columns.iter().position(|column| column.name == name);
         key.push(index.ok_or_else(|| refuse("its primary key has a column that it has not"))?);

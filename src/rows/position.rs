@@ -372,7 +372,14 @@ mod tests {
             let position: Position = text.parse().unwrap();
             assert_eq!(position.to_string(), text);
         }
-        for text in ["", "binlog", ":4", "b.1:x", "b.1:4/other/1", "b.1:4/mysql/x:1"] {
+        for text in [
+            "",
+            "binlog",
+            ":4",
+            "b.1:x",
+            "b.1:4/other/1",
+            "b.1:4/mysql/x:1",
+        ] {
             assert!(text.parse::<Position>().is_err(), "{text}");
         }
     }

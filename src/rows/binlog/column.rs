@@ -20,27 +20,57 @@ use crate::rows::value::Value;
 /// How one column's values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
-    Integer { bytes: u8, unsigned: bool },
+    Integer {
+        bytes: u8,
+        unsigned: bool,
+    },
     Float,
     Double,
-    Decimal { precision: u8, scale: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     Year,
     Date,
     /// Digits behind the second; none for the form before fractions existed.
-    Timestamp { fraction: Option<u8> },
-    Datetime { fraction: Option<u8> },
-    Time { fraction: Option<u8> },
+    Timestamp {
+        fraction: Option<u8>,
+    },
+    Datetime {
+        fraction: Option<u8>,
+    },
+    Time {
+        fraction: Option<u8>,
+    },
     /// Bytes behind a length.
-    String { length_bytes: u8, compressed: bool },
+    String {
+        length_bytes: u8,
+        compressed: bool,
+    },
     /// BINARY: the log leaves out trailing zero bytes.
-    Padded { length_bytes: u8, to: usize },
-    Uuid { length_bytes: u8 },
-    Inet6 { length_bytes: u8 },
-    Inet4 { length_bytes: u8 },
-    Bits { bytes: u8 },
+    Padded {
+        length_bytes: u8,
+        to: usize,
+    },
+    Uuid {
+        length_bytes: u8,
+    },
+    Inet6 {
+        length_bytes: u8,
+    },
+    Inet4 {
+        length_bytes: u8,
+    },
+    Bits {
+        bytes: u8,
+    },
     /// ENUM's index and SET's bits.
-    Members { bytes: u8 },
-    Json { length_bytes: u8 },
+    Members {
+        bytes: u8,
+    },
+    Json {
+        length_bytes: u8,
+    },
 }
 
 impl Codec {
@@ -107,7 +137,10 @@ impl Codec {
                 let length_bytes = length_bytes(metadata.le(2)?);
                 let compressed = kind == 141;
                 (
-                    Codec::String { length_bytes, compressed },
+                    Codec::String {
+                        length_bytes,
+                        compressed,
+                    },
                     matches!(word, "varchar" | "varbinary" | "vector"),
                 )
             }
@@ -131,11 +164,23 @@ impl Codec {
                     255 => is_spatial(word),
                     _ => word.ends_with("text") || word.ends_with("blob"),
                 };
-                (Codec::String { length_bytes, compressed }, fits)
+                (
+                    Codec::String {
+                        length_bytes,
+                        compressed,
+                    },
+                    fits,
+                )
             }
             242 => {
                 let length_bytes = blob_length_bytes(metadata)?;
-                (Codec::String { length_bytes, compressed: false }, word == "vector")
+                (
+                    Codec::String {
+                        length_bytes,
+                        compressed: false,
+                    },
+                    word == "vector",
+                )
             }
             245 => {
                 let length_bytes = blob_length_bytes(metadata)?;
@@ -181,7 +226,10 @@ impl Codec {
                 (Codec::Padded { length_bytes, to }, true)
             }
             _ => (
-                Codec::String { length_bytes, compressed: false },
+                Codec::String {
+                    length_bytes,
+                    compressed: false,
+                },
                 word == "char",
             ),
         })
@@ -190,7 +238,10 @@ impl Codec {
     /// Reads one value that is not NULL.
     pub fn value(self, bytes: &mut Bytes<'_>) -> Read<Value> {
         Ok(match self {
-            Codec::Integer { bytes: count, unsigned } => {
+            Codec::Integer {
+                bytes: count,
+                unsigned,
+            } => {
                 let number = bytes.le(count.into())?;
                 match unsigned {
                     true => Value::UInt(number),
@@ -219,7 +270,9 @@ impl Codec {
                 Value::Text(text)
             }
             Codec::Timestamp { fraction } => Value::Text(timestamp(bytes, fraction)?),
-            Codec::Datetime { fraction: Some(digits) } => {
+            Codec::Datetime {
+                fraction: Some(digits),
+            } => {
                 let packed = signed(bytes.be(5)?, 8) - 0x80_0000_0000;
                 let micros = read_fraction(bytes, digits)?;
                 let mut text = String::with_capacity(26);
@@ -232,7 +285,7 @@ impl Codec {
             Codec::Datetime { fraction: None } => {
                 let number = bytes.le(8)?;
                 let (day, time) = (number / 1_000_000, number % 1_000_000);
-                if day > 9999_12_31 {
+                if day > 99_991_231 {
                     return Err(format!("the date {day} does not exist").into());
                 }
                 let mut text = String::with_capacity(19);
@@ -241,7 +294,9 @@ impl Codec {
                 hms(&mut text, time / 10_000, time / 100 % 100, time % 100);
                 Value::Text(text)
             }
-            Codec::Time { fraction: Some(digits) } => Value::Text(time(bytes, digits)?),
+            Codec::Time {
+                fraction: Some(digits),
+            } => Value::Text(time(bytes, digits)?),
             Codec::Time { fraction: None } => {
                 let number = signed(bytes.le(3)?, 3);
                 let time = number.unsigned_abs();
@@ -252,7 +307,10 @@ impl Codec {
                 hms(&mut text, time / 10_000, time / 100 % 100, time % 100);
                 Value::Text(text)
             }
-            Codec::String { length_bytes, compressed } => {
+            Codec::String {
+                length_bytes,
+                compressed,
+            } => {
                 let stored = string(bytes, length_bytes)?;
                 Value::Bytes(match compressed {
                     true => inflate::column(stored)?,
@@ -445,7 +503,12 @@ fn timestamp(bytes: &mut Bytes<'_>, fraction: Option<u8>) -> Read<String> {
             number(at.day()),
         );
         text.push(' ');
-        hms(&mut text, number(at.hour()), number(at.minute()), number(at.second()));
+        hms(
+            &mut text,
+            number(at.hour()),
+            number(at.minute()),
+            number(at.second()),
+        );
     }
     push_fraction(&mut text, micros, digits);
     Ok(text)
@@ -474,7 +537,12 @@ const GROUP_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 
 /// DECIMAL: groups of nine digits in four bytes, big-endian, the odd digits at the outer ends in
 /// fewer; the first bit is set for positive numbers, and all bits of negative ones are inverted.
-pub(super) fn decimal(text: &mut String, bytes: &mut Bytes<'_>, precision: u8, scale: u8) -> Read<()> {
+pub(super) fn decimal(
+    text: &mut String,
+    bytes: &mut Bytes<'_>,
+    precision: u8,
+    scale: u8,
+) -> Read<()> {
     let (precision, scale) = (usize::from(precision), usize::from(scale));
     let whole = precision
         .checked_sub(scale)
@@ -485,9 +553,14 @@ pub(super) fn decimal(text: &mut String, bytes: &mut Bytes<'_>, precision: u8, s
         (scale / 9, 9),
         (1, scale % 9),
     ];
-    let size = groups.iter().map(|(count, digits)| count * GROUP_BYTES[*digits]).sum();
+    let size = groups
+        .iter()
+        .map(|(count, digits)| count * GROUP_BYTES[*digits])
+        .sum();
     let mut stored = [0u8; 64];
-    let stored = stored.get_mut(..size).ok_or("a decimal has too many digits")?;
+    let stored = stored
+        .get_mut(..size)
+        .ok_or("a decimal has too many digits")?;
     stored.copy_from_slice(bytes.take(size)?);
     let first = stored.first_mut().ok_or("a decimal has no digits")?;
     let negative = *first & 0x80 == 0;
@@ -566,30 +639,146 @@ mod tests {
     fn values_are_what_they_were() {
         let text = |text: &str| Value::Text(text.to_owned());
         for (kind, unsigned, code, metadata, stored, expected) in [
-            ("mediumint", false, 9, &[][..], &[0xff, 0xff, 0xff][..], Value::Int(-1)),
-            ("mediumint", true, 9, &[], &[0xff, 0xff, 0xff], Value::UInt(0xff_ffff)),
-            ("int", true, 3, &[], &[0xff; 4], Value::UInt(u32::MAX.into())),
-            ("bigint", false, 8, &[], &[0, 0, 0, 0, 0, 0, 0, 0x80], Value::Int(i64::MIN)),
+            (
+                "mediumint",
+                false,
+                9,
+                &[][..],
+                &[0xff, 0xff, 0xff][..],
+                Value::Int(-1),
+            ),
+            (
+                "mediumint",
+                true,
+                9,
+                &[],
+                &[0xff, 0xff, 0xff],
+                Value::UInt(0xff_ffff),
+            ),
+            (
+                "int",
+                true,
+                3,
+                &[],
+                &[0xff; 4],
+                Value::UInt(u32::MAX.into()),
+            ),
+            (
+                "bigint",
+                false,
+                8,
+                &[],
+                &[0, 0, 0, 0, 0, 0, 0, 0x80],
+                Value::Int(i64::MIN),
+            ),
             ("year", false, 13, &[], &[0], Value::UInt(0)),
             ("year", false, 13, &[], &[1], Value::UInt(1901)),
-            ("time", false, 19, &[1], &[0x7f, 0xff, 0xfe, 0xf6], text("-00:00:01.1")),
-            ("time", false, 19, &[2], &[0x7f, 0xff, 0xff, 0xff], text("-00:00:00.01")),
-            ("time", false, 19, &[0], &[0x4b, 0x91, 0x05], text("-838:59:59")),
-            ("time", false, 11, &[], &[0xff, 0xff, 0xff], text("-00:00:01")),
-            ("datetime", false, 18, &[3], &[0x80, 0, 0, 0, 0, 0, 0], text("0000-00-00 00:00:00.000")),
-            ("datetime", false, 12, &[], &20240230235958u64.to_le_bytes(), text("2024-02-30 23:59:58")),
-            ("timestamp", false, 17, &[6], &[0, 0, 0, 0, 0, 0, 0], text("0000-00-00 00:00:00.000000")),
-            ("timestamp", false, 17, &[0], &[0x7f, 0xff, 0xff, 0xff], text("2038-01-19 03:14:07")),
-            ("timestamp", false, 17, &[1], &[0, 0, 0, 1, 90], text("1970-01-01 00:00:01.9")),
-            ("decimal", false, 246, &[14, 4], &[0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2], text("1234567890.1234")),
-            ("decimal", false, 246, &[14, 4], &[0x7e, 0xf2, 0x04, 0xc7, 0x2d, 0xfb, 0x2d], text("-1234567890.1234")),
+            (
+                "time",
+                false,
+                19,
+                &[1],
+                &[0x7f, 0xff, 0xfe, 0xf6],
+                text("-00:00:01.1"),
+            ),
+            (
+                "time",
+                false,
+                19,
+                &[2],
+                &[0x7f, 0xff, 0xff, 0xff],
+                text("-00:00:00.01"),
+            ),
+            (
+                "time",
+                false,
+                19,
+                &[0],
+                &[0x4b, 0x91, 0x05],
+                text("-838:59:59"),
+            ),
+            (
+                "time",
+                false,
+                11,
+                &[],
+                &[0xff, 0xff, 0xff],
+                text("-00:00:01"),
+            ),
+            (
+                "datetime",
+                false,
+                18,
+                &[3],
+                &[0x80, 0, 0, 0, 0, 0, 0],
+                text("0000-00-00 00:00:00.000"),
+            ),
+            (
+                "datetime",
+                false,
+                12,
+                &[],
+                &20240230235958u64.to_le_bytes(),
+                text("2024-02-30 23:59:58"),
+            ),
+            (
+                "timestamp",
+                false,
+                17,
+                &[6],
+                &[0, 0, 0, 0, 0, 0, 0],
+                text("0000-00-00 00:00:00.000000"),
+            ),
+            (
+                "timestamp",
+                false,
+                17,
+                &[0],
+                &[0x7f, 0xff, 0xff, 0xff],
+                text("2038-01-19 03:14:07"),
+            ),
+            (
+                "timestamp",
+                false,
+                17,
+                &[1],
+                &[0, 0, 0, 1, 90],
+                text("1970-01-01 00:00:01.9"),
+            ),
+            (
+                "decimal",
+                false,
+                246,
+                &[14, 4],
+                &[0x81, 0x0d, 0xfb, 0x38, 0xd2, 0x04, 0xd2],
+                text("1234567890.1234"),
+            ),
+            (
+                "decimal",
+                false,
+                246,
+                &[14, 4],
+                &[0x7e, 0xf2, 0x04, 0xc7, 0x2d, 0xfb, 0x2d],
+                text("-1234567890.1234"),
+            ),
             ("decimal", false, 246, &[2, 2], &[0x80 | 7], text("0.07")),
             ("bit", false, 16, &[1, 1], &[1, 2], Value::UInt(258)),
             ("enum", false, 254, &[247, 2], &[1, 1], Value::UInt(257)),
-            ("binary", false, 254, &[254, 4], &[1, 9], Value::Bytes(vec![9, 0, 0, 0])),
+            (
+                "binary",
+                false,
+                254,
+                &[254, 4],
+                &[1, 9],
+                Value::Bytes(vec![9, 0, 0, 0]),
+            ),
         ] {
             let column = shape(kind, unsigned, Some(4));
-            assert_eq!(read(&column, code, metadata, stored), Ok(expected), "{kind} {stored:?}");
+            assert_eq!(
+                read(&column, code, metadata, stored),
+                Ok(expected),
+                "{kind} {stored:?}"
+            );
         }
     }
 
@@ -597,7 +786,10 @@ mod tests {
     fn a_long_char_keeps_its_length_in_its_type() {
         // CHAR(255) of utf8mb4 has 1020 bytes, so two bytes of length.
         let column = shape("char", false, Some(1020));
-        let metadata = [0xfe ^ ((1020u16 & 0x300) >> 4) as u8, (1020u16 & 0xff) as u8];
+        let metadata = [
+            0xfe ^ ((1020u16 & 0x300) >> 4) as u8,
+            (1020u16 & 0xff) as u8,
+        ];
         assert_eq!(
             read(&column, 254, &metadata, &[1, 0, b'x']),
             Ok(Value::Bytes(b"x".to_vec()))
@@ -660,7 +852,7 @@ mod tests {
             let unit = 10i64.pow(u32::from(6 - digits));
             let micros = micros / unit * unit;
             let (whole, part) = (micros.abs() / 1_000_000, micros.abs() % 1_000_000);
-            let packed = whole / 3600 << 12 | whole / 60 % 60 << 6 | whole % 60;
+            let packed = ((whole / 3600) << 12) | ((whole / 60 % 60) << 6) | (whole % 60);
             let bytes = digits.div_ceil(2);
             let part = part / [1_000_000, 10_000, 100, 1][usize::from(bytes)];
             let number = packed << (8 * bytes) | part;

@@ -56,10 +56,7 @@ fn inflate(decoder: impl std::io::Read, length: u64) -> Read<Vec<u8>> {
         .read_to_end(&mut out)
         .map_err(|cause| Malformed::from(format!("it cannot be uncompressed: {cause}")))?;
     if out.len() as u64 != length {
-        return Err(format!(
-            "it is not as long uncompressed as it says ({length} bytes)"
-        )
-        .into());
+        return Err(format!("it is not as long uncompressed as it says ({length} bytes)").into());
     }
     Ok(out)
 }

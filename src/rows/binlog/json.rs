@@ -1,9 +1,11 @@
 //! MySQL's binary JSON to text.
 //!
 //! The format is described in MySQL's `sql-common/json_binary.h`. The text is what the server itself
-//! prints (`CAST(column AS CHAR)`), so storing it gives the same document, with the losses that
-//! every dump by text has: a DECIMAL inside a document becomes a DOUBLE, an unsigned number that
-//! fits becomes a signed one, and dates, times and blobs become strings; all of these print the same.
+//! prints (`CAST(column AS CHAR)`), but for the choice between `0.0000001` and `1e-7`, so storing it
+//! gives the same document, with the losses that every dump by text has: an unsigned number that
+//! fits becomes a signed one, and dates, times and blobs become strings, all of which print the
+//! same; a DECIMAL becomes a DOUBLE, which prints without zeros at its end (1.50 as 1.5), and which
+//! a comparison of texts therefore finds.
 
 use std::fmt::Write as _;
 
@@ -103,7 +105,9 @@ impl Writer {
         let mut bytes = Bytes(stored);
         let count = bytes.le(width)?;
         let size = usize::try_from(bytes.le(width)?).unwrap_or(usize::MAX);
-        let stored = stored.get(..size).ok_or("an object or array passes its end")?;
+        let stored = stored
+            .get(..size)
+            .ok_or("an object or array passes its end")?;
         let mut keys = Bytes(bytes.rest());
         if is_object {
             bytes.take_u64(count.saturating_mul(width as u64 + 2))?;
@@ -117,7 +121,11 @@ impl Writer {
                 let offset = keys.le(width)?;
                 let length = usize::try_from(keys.le(2)?).unwrap_or(usize::MAX);
                 self.spend(length)?;
-                self.string(behind(stored, offset)?.get(..length).ok_or("a key passes its end")?)?;
+                self.string(
+                    behind(stored, offset)?
+                        .get(..length)
+                        .ok_or("a key passes its end")?,
+                )?;
                 self.out.push_str(": ");
             }
             let kind = bytes.u8()?;
@@ -215,7 +223,26 @@ mod tests {
     fn a_document_is_printed_as_the_server_prints_it() {
         // {"a": [1, -2, true, null, "x"]} as MySQL 9.7 stores it.
         let array = [
-            2, 5, 0, 25 - 2, 0, 5, 1, 0, 5, 0xfe, 0xff, 4, 1, 0, 4, 0, 0, 12, 19, 0,
+            2,
+            5,
+            0,
+            25 - 2,
+            0,
+            5,
+            1,
+            0,
+            5,
+            0xfe,
+            0xff,
+            4,
+            1,
+            0,
+            4,
+            0,
+            0,
+            12,
+            19,
+            0,
         ];
         let mut array: Vec<u8> = array[1..].to_vec();
         array.extend([1, b'x']);

@@ -91,14 +91,14 @@ impl BinlogError {
     /// What can be done.
     pub fn advice(&self) -> &'static str {
         match self.reason {
-            Reason::Malformed => "report this; begin the job again after the server's log is known to be good",
+            Reason::Malformed => {
+                "report this; begin the job again after the server's log is known to be good"
+            }
             Reason::UnknownEvent => "report this; a newer version may know it",
             Reason::PartialImage => {
                 "set binlog_row_image=FULL and binlog_row_value_options='' for every session, then begin again"
             }
-            Reason::StatementFormat => {
-                "set binlog_format=ROW for every session, then begin again"
-            }
+            Reason::StatementFormat => "set binlog_format=ROW for every session, then begin again",
             Reason::Definition => "finish the change of the tables, then begin again",
             Reason::XaPrepared => "end the XA transactions on these tables, then begin again",
             Reason::RolledBack => {
@@ -336,7 +336,11 @@ impl Decoder {
         let event = |cause: Malformed| {
             BinlogError::new(
                 Reason::Malformed,
-                format!("the event {name} of {} cannot be read: {}", shape.quoted(), cause.0),
+                format!(
+                    "the event {name} of {} cannot be read: {}",
+                    shape.quoted(),
+                    cause.0
+                ),
             )
         };
         let form = RowsForm::of(name.0);
@@ -347,12 +351,21 @@ impl Decoder {
         }
         let count = bytes.lenenc().map_err(event)?;
         if count != table.codecs.len() as u64 {
-            return Err(event(format!("it has {count} columns and the table map {}", table.codecs.len()).into()));
+            return Err(event(
+                format!(
+                    "it has {count} columns and the table map {}",
+                    table.codecs.len()
+                )
+                .into(),
+            ));
         }
         for _ in 0..usize::from(form.has_before) + usize::from(form.has_after) {
             let present = bytes.take(table.codecs.len().div_ceil(8)).map_err(event)?;
-            let is_full = (0..table.codecs.len())
-                .all(|index| present.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1));
+            let is_full = (0..table.codecs.len()).all(|index| {
+                present
+                    .get(index / 8)
+                    .is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+            });
             if !is_full {
                 return Err(BinlogError::new(
                     Reason::PartialImage,
@@ -407,9 +420,9 @@ impl Watched {
                 .is_some_and(|byte| byte >> (index % 8) & 1 == 1);
             row.push(match is_null {
                 true => Value::Null,
-                false => codec.value(bytes).map_err(|cause| {
-                    malformed(column_place(&self.shape, index), cause)
-                })?,
+                false => codec
+                    .value(bytes)
+                    .map_err(|cause| malformed(column_place(&self.shape, index), cause))?,
             });
         }
         Ok(row)
@@ -462,7 +475,11 @@ fn codecs(shape: &TableShape, mut bytes: Bytes<'_>) -> Result<Vec<Codec>, Binlog
     let malformed = |place: String, cause: Malformed| {
         BinlogError::new(
             Reason::Malformed,
-            format!("the event {} of {place} cannot be read: {}", EventName(19), cause.0),
+            format!(
+                "the event {} of {place} cannot be read: {}",
+                EventName(19),
+                cause.0
+            ),
         )
     };
     let table = |cause| malformed(shape.quoted(), cause);

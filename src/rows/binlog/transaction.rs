@@ -62,8 +62,9 @@ pub enum Item {
     },
     /// The server has nothing new.
     Idle {
-        /// The position behind what was read last.
-        position: Position,
+        /// The position behind what was read last. Where reading began by GTIDs, it is not known
+        /// before the first transaction.
+        position: Option<Position>,
     },
 }
 
@@ -94,6 +95,9 @@ pub struct Transactions {
     renames: HashSet<Rename>,
     limits: Limits,
     position: Position,
+    /// Whether the position is the end of a transaction, and not only the file that is read from
+    /// when reading began by GTIDs.
+    is_placed: bool,
     /// The end of the last event in the file, inside a transaction too.
     seen: u64,
     open: Option<Open>,
@@ -153,6 +157,7 @@ impl Transactions {
             renames: renames.into_iter().collect(),
             limits,
             seen: position.offset,
+            is_placed: !position.file.is_empty(),
             position,
             open: None,
             payload: None,
@@ -163,9 +168,9 @@ impl Transactions {
         }
     }
 
-    /// The position behind the last whole transaction.
-    pub fn position(&self) -> &Position {
-        &self.position
+    /// The position behind the last whole transaction, if it is known, see [`Item::Idle`].
+    pub fn position(&self) -> Option<&Position> {
+        self.is_placed.then_some(&self.position)
     }
 
     /// The end of the event that was read last: where an error is.
@@ -251,7 +256,10 @@ impl Transactions {
             Event::Rows(changes) => self.rows(header, changes)?,
             Event::Xid => self.commit(header, end)?,
             Event::XaPrepare { is_committed } => {
-                if !is_committed && let Some(open) = &self.open && open.rows > 0 {
+                if !is_committed
+                    && let Some(open) = &self.open
+                    && open.rows > 0
+                {
                     return Err(BinlogError::new(
                         Reason::XaPrepared,
                         "an XA transaction with rows of watched tables was prepared",
@@ -263,7 +271,7 @@ impl Transactions {
             Event::Heartbeat => {
                 if self.open.is_none() {
                     self.items.push_back(Item::Idle {
-                        position: self.position.clone(),
+                        position: self.position().cloned(),
                     });
                 }
             }
@@ -301,7 +309,11 @@ impl Transactions {
         if is_place {
             // The header has the low 32 bits only.
             let end = self.seen & !0xffff_ffff | u64::from(header.end);
-            self.seen = if end < self.seen { end + (1 << 32) } else { end };
+            self.seen = if end < self.seen {
+                end + (1 << 32)
+            } else {
+                end
+            };
         }
         Ok(self.seen)
     }
@@ -368,7 +380,11 @@ impl Transactions {
 
     /// The transaction is over, and the position behind it.
     fn end(&mut self, end: u64) -> Result<Option<Open>, BinlogError> {
-        if self.payload.as_ref().is_some_and(|payload| payload.left > 0) {
+        if self
+            .payload
+            .as_ref()
+            .is_some_and(|payload| payload.left > 0)
+        {
             return Err(malformed("a compressed transaction goes on behind its end"));
         }
         if self.replay.is_some() {
@@ -380,6 +396,7 @@ impl Transactions {
         let open = self.open.take();
         self.decoder.end_transaction();
         self.position.offset = end;
+        self.is_placed = true;
         if let (Some(gtids), Some(gtid)) = (
             &mut self.position.gtids,
             open.as_ref().and_then(|open| open.gtid.as_ref()),
@@ -414,7 +431,10 @@ impl Transactions {
         let definition = |names: &str| {
             BinlogError::new(
                 Reason::Definition,
-                format!("the definition of {names} was changed: {}", first_words(sql)),
+                format!(
+                    "the definition of {names} was changed: {}",
+                    first_words(sql)
+                ),
             )
         };
         match classify(sql) {
