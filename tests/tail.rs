@@ -1023,6 +1023,12 @@ on_each_engine! {
         let away = fresh_schema("away");
         shop.log_of(&["SET binlog_format=STATEMENT", &format!("CREATE DATABASE {away}"), &format!("USE {away}"), "CREATE TABLE member (id INT)",
             "INSERT INTO member VALUES (1)", &back, "SET binlog_format=ROW"]).await.unwrap();
+        if engine == Engine::Mariadb {
+            let error = shop.log_of(&["SET binlog_format=STATEMENT", "SET STATEMENT max_statement_time=50 FOR DELETE FROM member WHERE id = 99", "SET binlog_format=ROW"]).await.unwrap_err();
+            assert!(error.contains("came as a statement: SET STATEMENT max_statement_time=50 FOR DELETE"), "{error}");
+            let error = shop.log_of(&["SET STATEMENT lock_wait_timeout=50 FOR ALTER TABLE member ADD COLUMN x INT", "ALTER TABLE member DROP COLUMN x"]).await.unwrap_err();
+            assert!(error.contains("the definition of `shop`.`member` was changed: SET STATEMENT"), "{error}");
+        }
         if engine == Engine::Mysql {
             shop.sql(&["CREATE TABLE docs (id INT PRIMARY KEY, doc JSON)", "INSERT INTO docs VALUES (1, '{\"a\": \"long long long\", \"b\": \"more more\"}')"]).await;
             let options = to_the_end(&[shape(&shop.server, &shop.schema, "docs").await]);

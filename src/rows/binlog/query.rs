@@ -258,7 +258,13 @@ const OBJECTS: &[&str] = &[
 /// What the statement is.
 pub(super) fn classify(sql: &str) -> Statement {
     let all = tokens(sql);
-    let mut tokens = Tokens(&all);
+    let mut all = Tokens(&all);
+    // MariaDB logs `SET STATEMENT variable = value FOR statement` with what it is for.
+    if all.is_word(&["SET"]) && Tokens(&all.0[1..]).is_word(&["STATEMENT"]) && !all.seek(&["FOR"]) {
+        return Statement::Harmless;
+    }
+    let all = all.0;
+    let mut tokens = Tokens(all);
     let Some(head) = keyword(all.first()).map(str::to_ascii_uppercase) else {
         return Statement::Names(tokens.all_names());
     };
@@ -289,10 +295,10 @@ pub(super) fn classify(sql: &str) -> Statement {
                 }
                 tokens.pass(&["NOWAIT"]);
                 if !tokens.pass(&["TO"]) {
-                    return Statement::Names(Tokens(&all).all_names());
+                    return Statement::Names(Tokens(all).all_names());
                 }
                 let Some(to) = tokens.name() else {
-                    return Statement::Names(Tokens(&all).all_names());
+                    return Statement::Names(Tokens(all).all_names());
                 };
                 pairs.push((from, to));
                 if !tokens.pass_mark(',') {
@@ -302,9 +308,9 @@ pub(super) fn classify(sql: &str) -> Statement {
             Statement::Rename(pairs)
         }
         "RENAME" => Statement::Harmless,
-        "CREATE" | "ALTER" | "DROP" => definition(&head, &all, tokens),
+        "CREATE" | "ALTER" | "DROP" => definition(&head, all, tokens),
         // Also what is not known here.
-        _ => Statement::Names(Tokens(&all).all_names()),
+        _ => Statement::Names(Tokens(all).all_names()),
     }
 }
 
@@ -417,6 +423,10 @@ mod tests {
             &["t"],
         );
         ddl("ALTER /*!99999 x */ TABLE t FORCE", &["t"]);
+        ddl(
+            "SET STATEMENT lock_wait_timeout=5, sql_mode='' FOR ALTER TABLE t ADD x INT",
+            &["t"],
+        );
         assert_eq!(
             classify("DROP DATABASE IF EXISTS `shop`"),
             Statement::DropSchema("shop".to_owned())

@@ -221,10 +221,9 @@ impl Transactions {
                 offset,
                 is_real,
             } => {
-                if is_real {
-                    self.no_open_transaction("the log file ends")?;
-                }
+                // A file that ends without saying where it goes on was cut off by a crash.
                 if is_real || file != self.position.file {
+                    self.no_open_transaction("the log file ends")?;
                     self.position.file = file;
                     self.position.offset = offset;
                     self.seen = offset;

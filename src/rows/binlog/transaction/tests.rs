@@ -171,6 +171,12 @@ fn a_transaction_that_was_cut_off_stops() {
         .event(4, b"\x04\0\0\0\0\0\0\0binlog.000002")
         .unwrap_err();
     assert_eq!(error.reason, Reason::RolledBack, "{error}");
+    // The server came back with another file, without an end of this one.
+    let mut log = Log::new();
+    log.insert(&[1]).unwrap();
+    let next = b"\x04\0\0\0\0\0\0\0binlog.000002";
+    let error = log.event_with(4, 0x20, 0, next).unwrap_err();
+    assert_eq!(error.reason, Reason::RolledBack, "{error}");
     let mut log = Log::new();
     log.insert(&[1]).unwrap();
     let error = log.event(34, &[0; 25]).unwrap_err();
