@@ -1034,7 +1034,7 @@ on_each_engine! {
             let options = to_the_end(&[shape(&shop.server, &shop.schema, "docs").await]);
             let error = shop.log_with(options, &["SET binlog_row_value_options=PARTIAL_JSON",
                 "UPDATE docs SET doc = JSON_SET(doc, '$.a', 'x')", "SET binlog_row_value_options=''"]).await.unwrap_err();
-            assert!(error.contains("parts of JSON documents"), "{error}");
+            assert!(error.contains("update of `shop`.`docs` came with parts of JSON documents"), "{error}");
             // A view of another schema, which MySQL looks through.
             let view = fresh_schema("views");
             let error = shop.log_of(&[&format!("CREATE DATABASE {view}"), &format!("CREATE VIEW {view}.v AS SELECT * FROM {}.member", shop.schema.clone()),

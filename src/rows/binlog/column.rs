@@ -5,8 +5,8 @@
 //! (`bin2decimal`); MariaDB's `sql/field.cc` and `sql/field_comp.cc`, `plugin/type_uuid/sql_type_uuid.h`
 //! (the log has UUIDs in the order of their text, not of their storage).
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 use jiff::tz::Offset;

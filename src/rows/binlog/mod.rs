@@ -254,10 +254,7 @@ impl Decoder {
             }),
             40 => payload(body).map_err(malformed),
             27 | 41 => Ok(Event::Heartbeat),
-            39 => Err(BinlogError::new(
-                Reason::PartialImage,
-                "an update came with parts of JSON documents only (binlog_row_value_options=PARTIAL_JSON)",
-            )),
+            39 => self.partial_update(name, body),
             26 => Err(BinlogError::new(
                 Reason::Incident,
                 "the server says that events may be missing from its log (INCIDENT)",
@@ -312,6 +309,40 @@ impl Decoder {
         Ok(Event::Nothing)
     }
 
+    /// The table of a row event, if it is watched.
+    fn mapped(&self, name: EventName, id: u64) -> Result<Option<&Arc<Watched>>, BinlogError> {
+        match self.maps.get(&id) {
+            Some(Mapped::Watched(table)) => Ok(Some(table)),
+            Some(Mapped::Unwatched) => Ok(None),
+            None if id == DUMMY_TABLE => Ok(None),
+            None => Err(BinlogError::new(
+                Reason::Malformed,
+                format!("the event {name} is of table {id}, which no event before it names"),
+            )),
+        }
+    }
+
+    /// MySQL's updates with parts of JSON documents. Elsewhere they are no matter of ours.
+    fn partial_update(&self, name: EventName, body: &[u8]) -> Result<Event, BinlogError> {
+        let id = Bytes(body).le(6).map_err(|cause| {
+            BinlogError::new(
+                Reason::Malformed,
+                format!("the event {name} cannot be read: {}", cause.0),
+            )
+        })?;
+        match self.mapped(name, id)? {
+            None => Ok(Event::Nothing),
+            Some(table) => Err(BinlogError::new(
+                Reason::PartialImage,
+                format!(
+                    "an update of {} came with parts of JSON documents only \
+                     (binlog_row_value_options=PARTIAL_JSON)",
+                    table.shape.quoted()
+                ),
+            )),
+        }
+    }
+
     fn rows(&self, name: EventName, body: &[u8]) -> Result<Event, BinlogError> {
         let event = |cause: Malformed| {
             BinlogError::new(
@@ -321,16 +352,8 @@ impl Decoder {
         };
         let mut bytes = Bytes(body);
         let id = bytes.le(6).map_err(event)?;
-        let table = match self.maps.get(&id) {
-            Some(Mapped::Watched(table)) => table,
-            Some(Mapped::Unwatched) => return Ok(Event::Nothing),
-            None if id == DUMMY_TABLE => return Ok(Event::Nothing),
-            None => {
-                return Err(BinlogError::new(
-                    Reason::Malformed,
-                    format!("the event {name} is of table {id}, which no event before it names"),
-                ));
-            }
+        let Some(table) = self.mapped(name, id)? else {
+            return Ok(Event::Nothing);
         };
         let shape = &table.shape;
         let event = |cause: Malformed| {
@@ -720,6 +743,7 @@ impl fmt::Display for EventName {
             25 | 32 => "DELETE_ROWS",
             33 | 34 | 42 | 162 => "GTID",
             38 => "XA_PREPARE",
+            39 => "PARTIAL_UPDATE_ROWS",
             40 => "TRANSACTION_PAYLOAD",
             165 => "QUERY_COMPRESSED",
             166 | 169 => "WRITE_ROWS_COMPRESSED",

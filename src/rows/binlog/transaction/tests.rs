@@ -234,10 +234,17 @@ fn events_that_are_not_known_stop_unless_they_say_that_they_may_be_left_out() {
         log.event(kind, &[0; 40]).unwrap();
     }
     assert_eq!(log.event(26, &[0; 3]).unwrap_err().reason, Reason::Incident);
-    assert_eq!(
-        log.event(39, &[0; 40]).unwrap_err().reason,
-        Reason::PartialImage
-    );
+    log.insert(&[]).unwrap();
+    let error = log.event(39, &write(1)).unwrap_err();
+    assert_eq!(error.reason, Reason::PartialImage, "{error}");
+    // Of another table it is no matter of ours.
+    let mut other = table_map();
+    other[0] = 2;
+    other[9] = b'x';
+    log.event(19, &other).unwrap();
+    let mut update = write(1);
+    update[0] = 2;
+    log.event(39, &update).unwrap();
 }
 
 #[test]
