@@ -91,17 +91,20 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
         Some(map) => (map.version, map.text.clone()),
         None => (1, render(&in_force)),
     };
-    let plan = preflight(&servers, &in_force, (version, text), &wanted, moved).await?;
+    let plan = preflight(
+        &servers,
+        &in_force,
+        (version, text),
+        &wanted,
+        moved,
+        args.offline,
+    )
+    .await?;
     let report = report(&plan, map.map(|map| map.version));
     if args.dry_run || plan.moves.is_empty() {
         cx.out.show(&report)?;
         servers.disconnect().await;
         return Ok(Outcome::Clean);
-    }
-    if !args.offline {
-        return Err(Error::usage("an online move is not offered yet")
-            .cause("writes to the moving schemas are refused while they are copied")
-            .next("say --offline if the application can bear that; --dry-run shows what moves"));
     }
     if let Some(path) = &args.write {
         // What can fail early fails before the long work.
@@ -110,8 +113,12 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
     cx.note(&crate::report::Report::text(&report, &cx.out.view));
     cx.confirm(
         &format!(
-            "Move {}? Writes to what moves are refused until it is switched.",
-            crate::report::counted(plan.moves.len() as u64, "schema")
+            "Move {}? {}",
+            crate::report::counted(plan.moves.len() as u64, "schema"),
+            match args.offline {
+                true => "Writes to what moves are refused from before the copy until the switch.",
+                false => "Writes to what moves are refused for a moment, once all is copied.",
+            }
         ),
         args.yes,
     )?;
@@ -228,6 +235,7 @@ async fn start(
         Choices {
             keep_source: args.keep_source,
             workers: args.workers,
+            offline: args.offline,
         },
     )
 }
@@ -239,7 +247,7 @@ async fn start(
 pub fn finish(cx: &Context, job: &Job) -> Result<Outcome> {
     cx.out
         .show(&JobReport::new(job, &jiff::Timestamp::now().to_string()))?;
-    if job.phase == Phase::Verify {
+    if matches!(job.phase, Phase::Verify | Phase::LiveVerify) {
         cx.note(&format!(
             "source and target differ, nothing was switched: `shardctl job cancel {0}` takes it \
              back, `shardctl job resume {0}` compares again",

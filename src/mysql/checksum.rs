@@ -18,6 +18,8 @@ use crate::names::{SchemaName, TableName, quote_text};
 
 /// Rows of one range: a statement of a tenth of a second or so.
 const RANGE_ROWS: usize = 50_000;
+/// Rows looked at again in one statement.
+const KEYS_AT_ONCE: usize = 200;
 /// Characters of a string that goes into the hash as hexadecimal; a longer one by its own hash,
 /// for a row's text must stay below `max_allowed_packet`, beyond which functions answer NULL.
 const HEX_CHARS_MAX: u64 = 64;
@@ -31,6 +33,8 @@ pub struct Comparison {
     pub checksum: u128,
     /// Rows that differ, named, with how they differ; the first few.
     pub differences: Vec<String>,
+    /// Their keys, in the same order.
+    pub keys: Vec<Key>,
     /// Whether every range was compared: `false` where the caller said to stop.
     pub complete: bool,
 }
@@ -97,6 +101,7 @@ pub async fn compare(
         rows: 0,
         checksum: 0,
         differences: Vec::new(),
+        keys: Vec::new(),
         complete: true,
     };
     let mut after: Option<Key> = None;
@@ -130,6 +135,54 @@ pub async fn compare(
     }
 }
 
+/// Looks again at rows that differed: those that still do, named, with their keys.
+///
+/// # Errors
+/// A server cannot be asked.
+pub async fn compare_again(
+    source: (&Server, &TableName),
+    target: (&Server, &TableName),
+    schema: &SchemaName,
+    shape: &Shape,
+    keys: &[Key],
+) -> Result<Vec<(Key, String)>> {
+    let mut source = Side::open(source.0, schema, source.1).await?;
+    let mut target = Side::open(target.0, schema, target.1).await?;
+    let mut comparison = Comparison {
+        rows: 0,
+        checksum: 0,
+        differences: Vec::new(),
+        keys: Vec::new(),
+        complete: true,
+    };
+    for part in keys.chunks(KEYS_AT_ONCE) {
+        let rows: Vec<String> = part.iter().map(|key| is_row(shape, key)).collect();
+        let condition = format!(" WHERE {}", rows.join(" OR "));
+        let (ours, theirs) = futures_util::future::try_join(
+            source.hashes(shape, &condition),
+            target.hashes(shape, &condition),
+        )
+        .await?;
+        name_differences(shape, &ours, &theirs, usize::MAX, &mut comparison);
+    }
+    Ok(comparison
+        .keys
+        .into_iter()
+        .zip(comparison.differences)
+        .collect())
+}
+
+/// The row of this key, as a condition.
+fn is_row(shape: &Shape, key: &Key) -> String {
+    let terms: Vec<String> = shape
+        .key
+        .iter()
+        .zip(key)
+        .map(|(index, literal)| format!("{} = {literal}", shape.columns[*index].quoted()))
+        .collect();
+    format!("({})", terms.join(" AND "))
+}
+
 fn name_differences(
     shape: &Shape,
     ours: &BTreeMap<Key, u64>,
@@ -153,6 +206,7 @@ fn name_differences(
         comparison
             .differences
             .push(format!("{} {how}", shown(shape, key)));
+        comparison.keys.push(key.clone());
     }
 }
 

@@ -79,8 +79,13 @@ pub async fn create_tables(server: &Server, conn: &mut Conn, control: bool) -> R
              epoch BIGINT UNSIGNED NOT NULL, \
              copied BIGINT UNSIGNED NOT NULL, \
              last_key LONGTEXT NULL, \
-             done TINYINT NOT NULL) \
+             done TINYINT NOT NULL, \
+             saves BIGINT UNSIGNED NOT NULL DEFAULT 0) \
              ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {SCHEMA}.{}",
+            super::live::PROGRESS_TABLE
         ),
     ];
     if control {

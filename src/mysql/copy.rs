@@ -217,32 +217,22 @@ pub async fn copy_table(
     shape: &Shape,
     batch: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<bool> {
-    let mut reader = source.conn().await?;
-    let mut writer = target.conn().await?;
-    reader
-        .query_drop(format!("{COPY_SESSION}, net_write_timeout=600"))
-        .await
-        .map_err(|cause| source.explain("could not prepare to read", &cause))?;
-    writer
-        .query_drop(COPY_SESSION)
-        .await
-        .map_err(|cause| target.explain("could not prepare to write", &cause))?;
-    let (mut after, done) = claim_progress(target, &mut writer, copy).await?;
+    let mut reader = reader(source).await?;
+    let mut writer = Writer::open(target, copy, shape).await?;
+    let (mut after, done) = writer.claim().await?;
     if done {
         return Ok(true);
     }
-    let limits = limits(target, &mut writer).await?;
     let mut pending: Vec<Vec<Value>> = Vec::new();
     let mut bytes = 0;
     loop {
-        let read: Vec<String> = shape.columns.iter().map(read_expression).collect();
         let condition = after
             .as_ref()
             .map(|key| format!("WHERE {} ", behind(shape, key)))
             .unwrap_or_default();
         let sql = format!(
             "SELECT {} FROM {} {condition}ORDER BY {} LIMIT {SELECT_ROWS_MAX}",
-            read.join(", "),
+            read_list(shape),
             copy.quoted(),
             key_columns(shape)
         );
@@ -256,27 +246,19 @@ pub async fn copy_table(
             let values = row.unwrap();
             bytes += values.iter().map(size).sum::<usize>();
             pending.push(values);
-            if pending.len() >= BATCH_ROWS_MAX || bytes >= limits.batch_bytes {
-                let key = last_key(shape, &pending);
-                let rows = pending.len() as u64;
-                write_batch(target, &mut writer, copy, shape, &limits, &pending, &key).await?;
-                pending.clear();
+            if pending.len() >= BATCH_ROWS_MAX || bytes >= writer.limits.batch_bytes {
+                after = writer.write_all(&mut pending).await?;
                 bytes = 0;
-                after = key;
-                if !batch(rows) {
+                if !batch(writer.written) {
                     return Ok(false);
                 }
             }
         }
         drop(result);
         if !pending.is_empty() {
-            let key = last_key(shape, &pending);
-            let rows = pending.len() as u64;
-            write_batch(target, &mut writer, copy, shape, &limits, &pending, &key).await?;
-            pending.clear();
+            after = writer.write_all(&mut pending).await?;
             bytes = 0;
-            after = key;
-            if !batch(rows) {
+            if !batch(writer.written) {
                 return Ok(false);
             }
         }
@@ -284,20 +266,118 @@ pub async fn copy_table(
             break;
         }
     }
-    writer
-        .exec_drop(
-            format!("UPDATE {SCHEMA}.copy_progress SET done = 1 WHERE hidden = ? AND epoch = ?"),
-            (copy.hidden.as_str(), copy.epoch),
-        )
-        .await
-        .map_err(|cause| target.explain("could not save the copy's progress", &cause))?;
-    if writer.affected_rows() != 1 {
-        return Err(taken_over());
-    }
+    writer.write(&[], None, true).await?;
     Ok(true)
 }
 
-fn taken_over() -> Error {
+/// A connection that reads rows to copy.
+///
+/// # Errors
+/// The source cannot be reached, or refuses a setting.
+pub(super) async fn reader(source: &Server) -> Result<Conn> {
+    let mut reader = source.conn().await?;
+    reader
+        .query_drop(format!("{COPY_SESSION}, net_write_timeout=600"))
+        .await
+        .map_err(|cause| source.explain("could not prepare to read", &cause))?;
+    Ok(reader)
+}
+
+/// The columns as they are read.
+pub(super) fn read_list(shape: &Shape) -> String {
+    let columns: Vec<String> = shape.columns.iter().map(read_expression).collect();
+    columns.join(", ")
+}
+
+/// The key's columns as they are read.
+pub(super) fn key_read_list(shape: &Shape) -> String {
+    let columns: Vec<String> = shape
+        .key
+        .iter()
+        .map(|index| read_expression(&shape.columns[*index]))
+        .collect();
+    columns.join(", ")
+}
+
+/// The writing end of a table's copy: each batch and the last key in it are one transaction.
+pub(super) struct Writer<'a> {
+    pub(super) conn: Conn,
+    target: &'a Server,
+    copy: &'a TableCopy,
+    shape: &'a Shape,
+    limits: Limits,
+    /// Whether rows may be there already, brought by the log: those stay as they are.
+    spares: bool,
+    /// Rows of the last batch.
+    written: u64,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) async fn open(
+        target: &'a Server,
+        copy: &'a TableCopy,
+        shape: &'a Shape,
+    ) -> Result<Self> {
+        let mut conn = target.conn().await?;
+        conn.query_drop(COPY_SESSION)
+            .await
+            .map_err(|cause| target.explain("could not prepare to write", &cause))?;
+        let limits = limits(target, &mut conn).await?;
+        Ok(Self {
+            conn,
+            target,
+            copy,
+            shape,
+            limits,
+            spares: false,
+            written: 0,
+        })
+    }
+
+    /// Leaves rows alone that are there already, by the server's own rules of which keys are equal.
+    pub(super) fn sparing(mut self) -> Self {
+        self.spares = true;
+        self
+    }
+
+    /// Makes the table's progress this lease's own: the last key written, and whether all is.
+    pub(super) async fn claim(&mut self) -> Result<(Option<Key>, bool)> {
+        claim_progress(self.target, &mut self.conn, self.copy).await
+    }
+
+    async fn write_all(&mut self, pending: &mut Vec<Vec<Value>>) -> Result<Option<Key>> {
+        let key = last_key(self.shape, pending);
+        self.write(pending, key.as_ref(), false).await?;
+        self.written = pending.len() as u64;
+        pending.clear();
+        Ok(key)
+    }
+
+    /// Writes rows, the last key read and whether it was the last batch, in one transaction. Without
+    /// a key the last one stays.
+    pub(super) async fn write(
+        &mut self,
+        rows: &[Vec<Value>],
+        key: Option<&Key>,
+        is_last: bool,
+    ) -> Result<()> {
+        let (target, copy, shape) = (self.target, self.copy, self.shape);
+        write_batch(
+            target,
+            &mut self.conn,
+            copy,
+            shape,
+            &self.limits,
+            self.spares,
+            rows,
+            key,
+            is_last,
+        )
+        .await
+    }
+}
+
+pub(super) fn taken_over() -> Error {
     Error::stopped("another run of shardctl has taken this job over")
         .now("nothing that this run had open was committed")
         .next("see `shardctl job list` for who runs it")
@@ -372,7 +452,7 @@ async fn limits(target: &Server, writer: &mut Conn) -> Result<Limits> {
     })
 }
 
-fn last_key(shape: &Shape, rows: &[Vec<Value>]) -> Option<Key> {
+pub(super) fn last_key(shape: &Shape, rows: &[Vec<Value>]) -> Option<Key> {
     let row = rows.last()?;
     Some(
         shape
@@ -383,7 +463,7 @@ fn last_key(shape: &Shape, rows: &[Vec<Value>]) -> Option<Key> {
     )
 }
 
-fn size(value: &Value) -> usize {
+pub(super) fn size(value: &Value) -> usize {
     match value {
         Value::Bytes(bytes) => bytes.len() + 10,
         _ => 14,
@@ -391,14 +471,20 @@ fn size(value: &Value) -> usize {
 }
 
 /// Writes the rows and the last key in one transaction.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "called in one place, by what holds them all"
+)]
 async fn write_batch(
     target: &Server,
     writer: &mut Conn,
     copy: &TableCopy,
     shape: &Shape,
     limits: &Limits,
+    spares: bool,
     rows: &[Vec<Value>],
-    key: &Option<Key>,
+    key: Option<&Key>,
+    is_last: bool,
 ) -> Result<()> {
     let failed = |cause: &mysql_async::Error| {
         target.explain(&format!("could not write {}", copy.quoted()), cause)
@@ -411,10 +497,13 @@ async fn write_batch(
             .query_drop("START TRANSACTION")
             .await
             .map_err(|cause| failed(&cause))?;
+        if rows.is_empty() {
+            break;
+        }
         let sent = match attempt {
-            Way::BulkProtocol => send_bulk(writer, copy, shape, rows).await,
+            Way::BulkProtocol => send_bulk(writer, copy, shape, spares, rows).await,
             Way::LoadData => send_load_data(writer, copy, shape, rows).await,
-            Way::Inserts => send_inserts(writer, copy, shape, rows).await,
+            Way::Inserts => send_inserts(writer, copy, shape, spares, rows).await,
         };
         let taken = match sent {
             Ok(taken) => taken,
@@ -424,13 +513,20 @@ async fn write_batch(
                 return Err(failed(&cause));
             }
         };
-        if taken == Some(rows.len() as u64) {
+        if taken == Some(rows.len() as u64)
+            || (spares && attempt != Way::LoadData && taken.is_some())
+        {
             break;
         }
         writer
             .query_drop("ROLLBACK")
             .await
             .map_err(|cause| failed(&cause))?;
+        if spares && attempt == Way::LoadData {
+            // It cannot tell a row that is there from any other trouble.
+            attempt = Way::Inserts;
+            continue;
+        }
         if !(has_enum && strict) {
             return Err(Error::server(format!(
                 "rows were not taken as they were read into {}",
@@ -457,17 +553,22 @@ async fn write_batch(
             .map_err(|cause| failed(&cause))?;
     }
     let key = key
-        .as_ref()
         .map(serde_json::to_string)
         .transpose()
         .map_err(|cause| Error::unknown("a key has no text").cause(cause))?;
     writer
         .exec_drop(
             format!(
-                "UPDATE {SCHEMA}.copy_progress SET last_key = ?, copied = copied + ? \
-                 WHERE hidden = ? AND epoch = ?"
+                "UPDATE {SCHEMA}.copy_progress SET last_key = COALESCE(?, last_key), \
+                 copied = copied + ?, done = ?, saves = saves + 1 WHERE hidden = ? AND epoch = ?"
             ),
-            (key, rows.len() as u64, copy.hidden.as_str(), copy.epoch),
+            (
+                key,
+                rows.len() as u64,
+                is_last,
+                copy.hidden.as_str(),
+                copy.epoch,
+            ),
         )
         .await
         .map_err(|cause| failed(&cause))?;
@@ -499,6 +600,18 @@ async fn write_batch(
 /// Rows taken; `None` where the server had something to say about them.
 type Sent = std::result::Result<Option<u64>, mysql_async::Error>;
 
+/// Ends an INSERT that leaves a row of the same key as it is. Unlike `INSERT IGNORE` it turns no
+/// other error into a warning; and while a table is copied its primary key is its only unique one.
+fn sparing_clause(shape: &Shape, spares: bool) -> String {
+    match shape.key.first() {
+        Some(index) if spares => {
+            let column = shape.columns[*index].quoted();
+            format!(" ON DUPLICATE KEY UPDATE {column} = {column}")
+        }
+        _ => String::new(),
+    }
+}
+
 fn insert_into(copy: &TableCopy, shape: &Shape) -> String {
     let names: Vec<String> = shape.columns.iter().map(ColumnShape::quoted).collect();
     format!(
@@ -521,11 +634,17 @@ async fn send_bulk(
     writer: &mut Conn,
     copy: &TableCopy,
     shape: &Shape,
+    spares: bool,
     rows: &[Vec<Value>],
 ) -> Sent {
     writer
         .exec_batch(
-            format!("{}{}", insert_into(copy, shape), marks(shape)),
+            format!(
+                "{}{}{}",
+                insert_into(copy, shape),
+                marks(shape),
+                sparing_clause(shape, spares)
+            ),
             rows.iter().map(|row| Params::Positional(row.clone())),
         )
         .await?;
@@ -536,15 +655,19 @@ async fn send_inserts(
     writer: &mut Conn,
     copy: &TableCopy,
     shape: &Shape,
+    spares: bool,
     rows: &[Vec<Value>],
 ) -> Sent {
     let per_statement = (PARAMETERS_MAX / shape.columns.len()).clamp(1, INSERT_ROWS_MAX);
     let (head, one) = (insert_into(copy, shape), marks(shape));
+    let tail = sparing_clause(shape, spares);
     let mut taken = 0;
     for part in rows.chunks(per_statement) {
         let values: Vec<Value> = part.iter().flatten().cloned().collect();
         let all = vec![one.as_str(); part.len()].join(", ");
-        writer.exec_drop(format!("{head}{all}"), values).await?;
+        writer
+            .exec_drop(format!("{head}{all}{tail}"), values)
+            .await?;
         taken += writer.affected_rows();
     }
     Ok(Some(taken))

@@ -247,6 +247,105 @@ impl Guard {
         .await
     }
 
+    /// Creates a table as [`Guard::create_table`] does, without its secondary indexes: a copy is
+    /// faster without, and rows of different moments would meet in a unique one. A table that
+    /// counts its ids by a secondary index keeps them all.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn create_bare_table(
+        &mut self,
+        schema: &SchemaName,
+        table: &TableName,
+        show_create: &str,
+    ) -> Result<()> {
+        if self.names(schema).await?.contains(table.as_str()) {
+            return Ok(());
+        }
+        let mut lines: Vec<&str> = show_create.lines().collect();
+        if !counts_by_secondary_index(show_create) {
+            lines.retain(|line| secondary_index(line).is_none());
+        }
+        let mut sql = String::new();
+        for (index, line) in lines.iter().enumerate() {
+            let closes = lines
+                .get(index + 1)
+                .is_some_and(|next| next.starts_with(')'));
+            sql.push_str(if closes {
+                line.trim_end_matches(',')
+            } else {
+                line
+            });
+            sql.push('\n');
+        }
+        self.create_table(schema, sql.trim_end()).await
+    }
+
+    /// Gives a table the secondary indexes of the definition that it lacks. Whether it lacked any.
+    ///
+    /// # Errors
+    /// The server refuses; rows that clash in a unique index are named by it.
+    pub async fn build_indexes(
+        &mut self,
+        schema: &SchemaName,
+        table: &TableName,
+        wanted: &str,
+        there: &str,
+    ) -> Result<bool> {
+        let have: BTreeSet<&str> = there
+            .lines()
+            .filter_map(secondary_index)
+            .map(|(name, _)| name)
+            .collect();
+        let lacking: Vec<&str> = wanted
+            .lines()
+            .filter_map(secondary_index)
+            .filter(|(name, _)| !have.contains(name))
+            .map(|(_, line)| line)
+            .collect();
+        // InnoDB builds one FULLTEXT index at a time (MySQL error 1795).
+        let (fulltext, others): (Vec<&str>, Vec<&str>) = lacking
+            .iter()
+            .partition(|line| line.starts_with("FULLTEXT"));
+        let steps = (!others.is_empty())
+            .then_some(others)
+            .into_iter()
+            .chain(fulltext.into_iter().map(|line| vec![line]));
+        for step in steps {
+            let adds: Vec<String> = step.iter().map(|line| format!("ADD {line}")).collect();
+            let what = format!("could not build the indexes of `{schema}`.`{table}`");
+            let sql = format!(
+                "ALTER TABLE {}.{} {}",
+                schema.quoted(),
+                table.quoted(),
+                adds.join(", ")
+            );
+            self.run(&what, &sql).await?;
+        }
+        Ok(!lacking.is_empty())
+    }
+
+    /// Lets a table count its ids on from here.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn count_from(
+        &mut self,
+        schema: &SchemaName,
+        table: &TableName,
+        next: u64,
+    ) -> Result<()> {
+        self.run(
+            &format!("could not set the counter of `{schema}`.`{table}`"),
+            &format!(
+                "ALTER TABLE {}.{} AUTO_INCREMENT = {next}",
+                schema.quoted(),
+                table.quoted()
+            ),
+        )
+        .await
+    }
+
     /// Drops these tables, where they are there.
     ///
     /// # Errors
@@ -300,29 +399,128 @@ impl Guard {
         Ok(true)
     }
 
-    /// Forgets the copies' progress of a job.
+    /// Forgets the progress of a job's copies and streams.
     ///
     /// # Errors
     /// The server refuses.
     pub async fn forget_progress(&mut self, job: &str) -> Result<()> {
-        self.conn
-            .exec_drop(
-                format!(
-                    "DELETE FROM {}.copy_progress WHERE job = ?",
-                    super::control::SCHEMA
-                ),
-                (job,),
-            )
-            .await
-            .map_err(|cause| {
-                self.server
-                    .explain("could not clear the copy's progress", &cause)
-            })
+        for table in ["copy_progress", "stream_progress"] {
+            self.conn
+                .exec_drop(
+                    format!(
+                        "DELETE FROM {}.{table} WHERE job = ?",
+                        super::control::SCHEMA
+                    ),
+                    (job,),
+                )
+                .await
+                .map_err(|cause| {
+                    self.server
+                        .explain("could not clear the copy's progress", &cause)
+                })?;
+        }
+        Ok(())
     }
 
     /// Gives the lock back.
     pub async fn release(mut self) {
         // A connection that is gone has given it back already.
         let _ = self.conn.query_drop("DO RELEASE_ALL_LOCKS()").await;
+    }
+}
+
+/// The name and the definition of a secondary index, where a line of `SHOW CREATE TABLE` is one.
+/// Both servers print one to a line, and line breaks in comments as `\n`.
+fn secondary_index(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim().trim_end_matches(',');
+    let rest = ["KEY `", "UNIQUE KEY `", "FULLTEXT KEY `", "SPATIAL KEY `"]
+        .iter()
+        .find_map(|start| line.strip_prefix(start))?;
+    // A backtick in a name is doubled.
+    let mut end = 0;
+    let bytes = rest.as_bytes();
+    while end < bytes.len() {
+        if bytes[end] == b'`' {
+            if bytes.get(end + 1) != Some(&b'`') {
+                return Some((&rest[..end], line));
+            }
+            end += 1;
+        }
+        end += 1;
+    }
+    None
+}
+
+/// Whether the table's AUTO_INCREMENT column is not the first one of its primary key, so that it
+/// cannot be without its secondary index.
+pub fn counts_by_secondary_index(show_create: &str) -> bool {
+    let counter = show_create
+        .lines()
+        .map(str::trim)
+        .find(|line| line.starts_with('`') && line.contains(" AUTO_INCREMENT"))
+        .and_then(|line| line.get(1..)?.split('`').next());
+    let Some(counter) = counter else {
+        return false;
+    };
+    !show_create.lines().any(|line| {
+        line.trim()
+            .starts_with(&format!("PRIMARY KEY (`{counter}`"))
+    })
+}
+
+/// Whether the definition has a unique index besides the primary key.
+pub fn has_unique_index(show_create: &str) -> bool {
+    show_create
+        .lines()
+        .any(|line| line.trim().starts_with("UNIQUE KEY `"))
+}
+
+/// The counter of a definition; `None` where it prints none.
+pub fn counter(show_create: &str) -> Option<u64> {
+    let options = show_create.lines().find(|line| line.starts_with(')'))?;
+    let (_, rest) = options.split_once(" AUTO_INCREMENT=")?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+/// The definition without its counter.
+pub fn without_counter(show_create: &str) -> String {
+    match counter(show_create) {
+        Some(next) => show_create.replacen(&format!(" AUTO_INCREMENT={next}"), "", 1),
+        None => show_create.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "CREATE TABLE `t` (
+  `id` bigint NOT NULL AUTO_INCREMENT COMMENT 'KEY `x`, really',
+  `a``b` varchar(20) NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `u``1` (`a``b`),
+  KEY `k` (`a``b`(3)) USING BTREE COMMENT 'one, two'
+) ENGINE=InnoDB AUTO_INCREMENT=17 DEFAULT CHARSET=utf8mb4";
+
+    #[test]
+    fn indexes_are_found_by_their_lines() {
+        let found: Vec<_> = TABLE.lines().filter_map(secondary_index).collect();
+        assert_eq!(
+            found,
+            [
+                ("u``1", "UNIQUE KEY `u``1` (`a``b`)"),
+                ("k", "KEY `k` (`a``b`(3)) USING BTREE COMMENT 'one, two'"),
+            ]
+        );
+        assert!(has_unique_index(TABLE));
+    }
+
+    #[test]
+    fn the_counter_and_its_index_are_known() {
+        assert_eq!(counter(TABLE), Some(17));
+        assert!(without_counter(TABLE).ends_with(") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"));
+        assert!(!counts_by_secondary_index(TABLE));
+        let other = TABLE.replace("PRIMARY KEY (`id`)", "PRIMARY KEY (`a``b`,`id`)");
+        assert!(counts_by_secondary_index(&other));
     }
 }

@@ -11,6 +11,7 @@ pub mod copy;
 pub mod credentials;
 pub mod fence;
 pub mod inspect;
+pub mod live;
 pub mod moving;
 pub mod option_file;
 pub mod query;

@@ -614,6 +614,33 @@ fn unreadable(server: &Server, cause: &dyn std::fmt::Display) -> Error {
         .cause(cause)
 }
 
+/// What in a server's settings keeps its log from being followed, each in words.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn unfit_settings(server: &Server, conn: &mut Conn) -> Result<Vec<String>> {
+    let rows: Vec<(String, String)> = conn
+        .query(
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+             ('log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_value_options')",
+        )
+        .await
+        .map_err(|cause| server.explain("could not read the log's settings", &cause))?;
+    let mut unfit = Vec::new();
+    for (name, value) in rows {
+        let wanted = match name.as_str() {
+            "log_bin" => "ON",
+            "binlog_format" => "ROW",
+            "binlog_row_image" => "FULL",
+            _ => "",
+        };
+        if !value.eq_ignore_ascii_case(wanted) {
+            unfit.push(format!("{name} is `{value}`, and should be `{wanted}`"));
+        }
+    }
+    Ok(unfit)
+}
+
 /// The shape of a table, as it is now.
 ///
 /// # Errors

@@ -1,13 +1,21 @@
 //! The protocol of a rebalance, all of it: one pure [`step`] from a job and an event to the job
 //! after it and the effect to perform.
 //!
-//! This is the offline protocol: writers are fenced before the first row is read. The online one
-//! copies before it fences; its phases (catch up, index, ready, drain, and a reverse stream while
-//! watching) come between these and change none of their meaning.
+//! Two kinds of job share it. An offline one fences its writers before the first row is read. An
+//! online one copies while they write: rows come by chunks that are locking reads, and by the log,
+//! which is applied from before the first chunk until the fence; only what is left then is waited
+//! for with writers refused.
 //!
 //! | phase | what is true in it | owner | a crash here | cancel here |
 //! |---|---|---|---|---|
 //! | [`Prepare`](Phase::Prepare) | some target schemas may exist, empty | source | resume prepares again | undo |
+//! | [`Locate`](Phase::Locate) | online: as above, and the logs' positions are being read | source | resume reads them again | undo |
+//! | [`LiveCopy`](Phase::LiveCopy) | online: positions from before the first chunk are recorded; hidden targets hold a part of the rows and of the log | source | resume goes on behind the last chunk and position | undo |
+//! | [`Index`](Phase::Index) | online: every chunk is copied; secondary indexes are being built once the log has caught up | source | resume builds what lacks | undo |
+//! | [`LiveVerify`](Phase::LiveVerify) | online: targets are whole but for the log's lag | source | resume compares again | undo |
+//! | [`Cutover`](Phase::Cutover) | online: compared, but for rows that are named; some source tables may be hidden | source | resume fences the rest | undo |
+//! | [`Drain`](Phase::Drain) | online: every source table is hidden, and the log's end is known | source | resume applies the rest | undo |
+//! | [`Reopen`](Phase::Reopen) | online: the drain took too long or found a difference; some source tables may be visible again | source | resume un-fences the rest | undo |
 //! | [`Fence`](Phase::Fence) | all targets are prepared; some source tables may carry hidden names | source | resume fences the rest | undo |
 //! | [`Copy`](Phase::Copy) | every source table is hidden: nobody writes; targets hold a part of the rows under hidden names | source | resume goes on behind the last committed chunk | undo |
 //! | [`Verify`](Phase::Verify) | every row was copied | source | resume compares again | undo |
@@ -33,6 +41,12 @@
 //!   neither is left for the other.
 //! - *A lost target keeps nobody waiting.* `Undo` needs the sources alone, so a job whose target is
 //!   gone can be taken back; what is left there waits in `Clear` or is abandoned by name.
+//! - *Log and copy never fight over a row.* The position is older than every chunk; a chunk leaves
+//!   out the rows that the log touches while it is on its way and those that the log has brought
+//!   (`rows::touched`); the log's changes are full images in order, applied as delete by key, then
+//!   insert (`rebalance::apply`), each batch in one transaction with its position.
+//! - *The fence is the end of the log.* Renamed tables take no writes, so a position read after
+//!   the renaming is behind every change of theirs.
 //! - *Nothing is dropped on an error path.* Target objects are dropped in `Clear` only, the
 //!   source's in `Finish` only, and only what the job lists. Both are decisions of a person (or of
 //!   the flag that asked for it), not reactions to an error.
@@ -51,7 +65,22 @@ pub const FORMAT: u32 = 1;
 pub enum Phase {
     /// The job is recorded and target schemas are being created,
     Prepare,
+    /// then, online, the ends of the sources' logs are read,
+    Locate,
+    /// then rows are copied while the log is applied,
+    LiveCopy,
+    /// then secondary indexes are built,
+    Index,
+    /// then both sides are compared while the log is applied,
+    LiveVerify,
     /// then the source's tables are renamed away from their writers,
+    Cutover,
+    /// then the log is applied to its end, after which the switch comes,
+    Drain,
+    /// unless that fails, and the source's tables are given their names back.
+    Reopen,
+    /// Offline, what was prepared is followed by a fence:
+    /// the source's tables are renamed away from their writers,
     Fence,
     /// then their rows are copied under hidden names,
     Copy,
@@ -87,8 +116,15 @@ pub enum Owner {
 
 impl Phase {
     /// Every phase, in the order of a job that goes well; then those of one that is taken back.
-    pub const ALL: [Phase; 12] = [
+    pub const ALL: [Phase; 19] = [
         Phase::Prepare,
+        Phase::Locate,
+        Phase::LiveCopy,
+        Phase::Index,
+        Phase::LiveVerify,
+        Phase::Cutover,
+        Phase::Drain,
+        Phase::Reopen,
         Phase::Fence,
         Phase::Copy,
         Phase::Verify,
@@ -106,6 +142,13 @@ impl Phase {
     pub fn owner(self) -> Owner {
         match self {
             Phase::Prepare
+            | Phase::Locate
+            | Phase::LiveCopy
+            | Phase::Index
+            | Phase::LiveVerify
+            | Phase::Cutover
+            | Phase::Drain
+            | Phase::Reopen
             | Phase::Fence
             | Phase::Copy
             | Phase::Verify
@@ -120,7 +163,18 @@ impl Phase {
     /// Whether the job can still be taken back.
     pub fn can_cancel(self) -> bool {
         match self {
-            Phase::Prepare | Phase::Fence | Phase::Copy | Phase::Verify | Phase::Switch => true,
+            Phase::Prepare
+            | Phase::Locate
+            | Phase::LiveCopy
+            | Phase::Index
+            | Phase::LiveVerify
+            | Phase::Cutover
+            | Phase::Drain
+            | Phase::Reopen
+            | Phase::Fence
+            | Phase::Copy
+            | Phase::Verify
+            | Phase::Switch => true,
             Phase::Publish
             | Phase::Watch
             | Phase::Finish
@@ -135,13 +189,20 @@ impl Phase {
     /// side can be read as the shard map says.
     pub fn hides_tables(self) -> bool {
         match self {
-            Phase::Fence
+            Phase::Cutover
+            | Phase::Drain
+            | Phase::Reopen
+            | Phase::Fence
             | Phase::Copy
             | Phase::Verify
             | Phase::Switch
             | Phase::Publish
             | Phase::Undo => true,
             Phase::Prepare
+            | Phase::Locate
+            | Phase::LiveCopy
+            | Phase::Index
+            | Phase::LiveVerify
             | Phase::Watch
             | Phase::Finish
             | Phase::Done
@@ -155,6 +216,13 @@ impl Phase {
         match self {
             Phase::Done | Phase::Cancelled => true,
             Phase::Prepare
+            | Phase::Locate
+            | Phase::LiveCopy
+            | Phase::Index
+            | Phase::LiveVerify
+            | Phase::Cutover
+            | Phase::Drain
+            | Phase::Reopen
             | Phase::Fence
             | Phase::Copy
             | Phase::Verify
@@ -171,6 +239,13 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Phase::Prepare => "prepare",
+            Phase::Locate => "locate",
+            Phase::LiveCopy => "live_copy",
+            Phase::Index => "index",
+            Phase::LiveVerify => "live_verify",
+            Phase::Cutover => "cutover",
+            Phase::Drain => "drain",
+            Phase::Reopen => "reopen",
             Phase::Fence => "fence",
             Phase::Copy => "copy",
             Phase::Verify => "verify",
@@ -188,8 +263,14 @@ impl Phase {
     /// What is true in this phase, for the `now:` line of an error.
     pub fn truth(self) -> &'static str {
         match self {
+            Phase::Locate | Phase::LiveCopy | Phase::Index | Phase::LiveVerify => {
+                "the source owns every row and takes writes; a copy is on the target under hidden names, in part"
+            }
+            Phase::Drain => {
+                "the source owns every row and is fenced, so writes to it are refused; the target lacks the end of the log"
+            }
             Phase::Prepare => "the source owns every row and takes writes; nothing was copied",
-            Phase::Fence => {
+            Phase::Fence | Phase::Cutover | Phase::Reopen => {
                 "the source owns every row; some of its tables may be fenced, so writes to them are refused"
             }
             Phase::Copy | Phase::Verify | Phase::Switch => {
@@ -226,6 +307,8 @@ impl std::fmt::Display for Phase {
 pub enum Kind {
     /// Whole schemas change their instance, fenced before they are copied.
     OfflineRebalance,
+    /// Whole schemas change their instance, copied while the application writes.
+    OnlineRebalance,
 }
 
 impl Kind {
@@ -233,6 +316,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::OfflineRebalance => "offline rebalance",
+            Kind::OnlineRebalance => "online rebalance",
         }
     }
 }
@@ -315,6 +399,16 @@ pub struct Job {
     pub started: String,
     /// Rows of source and target that differed when they were last compared, named; the first few.
     pub differences: Vec<String>,
+    /// Online: where the sources' logs were before the first row was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub positions: Vec<LogPlace>,
+    /// Online: where the sources' logs were once every table was fenced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fenced_at: Vec<LogPlace>,
+    /// Online: rows that differed when they were compared under load, to be looked at again behind
+    /// the fence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<Suspects>,
     /// Targets that are not cleared when the job is taken back, for they are lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub abandoned: Vec<InstanceName>,
@@ -355,6 +449,16 @@ impl Job {
         names
     }
 
+    fn with_evidence(mut self, evidence: Vec<Vec<Evidence>>) -> Job {
+        self.differences.clear();
+        for (schema, evidence) in self.moves.iter_mut().zip(evidence) {
+            for (table, evidence) in schema.tables.iter_mut().zip(evidence) {
+                table.evidence = Some(evidence);
+            }
+        }
+        self
+    }
+
     fn abandoning(&self, abandon: Vec<InstanceName>) -> Job {
         let mut job = self.clone();
         job.abandoned.extend(abandon);
@@ -372,6 +476,26 @@ impl Job {
     }
 }
 
+/// A place in an instance's log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LogPlace {
+    /// The instance.
+    pub instance: InstanceName,
+    /// Which server it was, so that another one's log is not taken for it.
+    pub identity: String,
+    /// The place.
+    pub position: String,
+}
+
+/// Rows of a table that differed under load.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Suspects {
+    /// The table's hidden name, which no other has.
+    pub hidden: TableName,
+    /// Their keys, as literals.
+    pub keys: Vec<Vec<String>>,
+}
+
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
@@ -379,6 +503,29 @@ pub enum Event {
     Resumed,
     /// Every target schema is there.
     Prepared,
+    /// The sources' logs were read to these places.
+    Located {
+        /// One for each source.
+        positions: Vec<LogPlace>,
+    },
+    /// Every secondary index is there.
+    Indexed,
+    /// Both sides hold the same rows, but for these, whose difference may be the log's lag.
+    Alike {
+        /// In the order of the job's schemas and tables.
+        evidence: Vec<Vec<Evidence>>,
+        /// To be looked at again behind the fence.
+        suspects: Vec<Suspects>,
+    },
+    /// Every source table is hidden, and the logs end here.
+    FencedAt {
+        /// One for each source.
+        positions: Vec<LogPlace>,
+    },
+    /// The targets have everything that the sources have.
+    Drained,
+    /// The log's end was not reached before the deadline.
+    TooSlow,
     /// Every source table is hidden.
     Fenced,
     /// Every row is on its target.
@@ -417,6 +564,22 @@ pub enum Event {
 pub enum Effect {
     /// Create the target schemas. Answer: [`Event::Prepared`].
     PrepareTargets,
+    /// Read where the sources' logs end. Answer: [`Event::Located`].
+    ReadPositions,
+    /// Create the hidden target tables without secondary indexes, apply the log and copy the rows.
+    /// Answer: [`Event::Copied`].
+    CopyLive,
+    /// Once the log has caught up, build the secondary indexes. Answer: [`Event::Indexed`].
+    BuildIndexes,
+    /// Compare the sides while the log is applied. Answer: [`Event::Alike`] or
+    /// [`Event::Different`].
+    CompareLive,
+    /// Hide the source's tables as [`Effect::FenceSource`] does, then read where its log ends.
+    /// Answer: [`Event::FencedAt`].
+    FenceLive,
+    /// Apply the log to its end and look at the suspects again. Answer: [`Event::Drained`],
+    /// [`Event::Different`] or [`Event::TooSlow`].
+    DrainLog,
     /// Rename every table of each source schema to its hidden name, a schema at a time, each at
     /// one stroke. Answer: [`Event::Fenced`].
     FenceSource,
@@ -462,15 +625,67 @@ pub struct Misplaced {
 /// The event has no place in this phase; the job stays what it is.
 pub fn step(job: &Job, event: Event) -> Result<(Job, Effect), Misplaced> {
     use Effect::{
-        ClearTargets, CommitShardMap, Compare, CopyRows, DropSource, End, FenceSource,
-        PrepareTargets, PublishTargets, UnfenceSource, Wait,
+        BuildIndexes, ClearTargets, CommitShardMap, Compare, CompareLive, CopyLive, CopyRows,
+        DrainLog, DropSource, End, FenceLive, FenceSource, PrepareTargets, PublishTargets,
+        ReadPositions, UnfenceSource, Wait,
     };
     use Phase::{
-        Cancelled, Clear, Copy, Done, Fence, Finish, Prepare, Publish, Switch, Undo, Verify, Watch,
+        Cancelled, Clear, Copy, Cutover, Done, Drain, Fence, Finish, Index, LiveCopy, LiveVerify,
+        Locate, Prepare, Publish, Reopen, Switch, Undo, Verify, Watch,
     };
     Ok(match (job.phase, event) {
         (Prepare, Event::Resumed) => job.to(Prepare, PrepareTargets),
-        (Prepare, Event::Prepared) => job.to(Fence, FenceSource),
+        (Prepare, Event::Prepared) => match job.kind {
+            Kind::OfflineRebalance => job.to(Fence, FenceSource),
+            Kind::OnlineRebalance => job.to(Locate, ReadPositions),
+        },
+
+        (Locate, Event::Resumed) => job.to(Locate, ReadPositions),
+        // Saved before the first row is read: the position is older than every chunk.
+        (Locate, Event::Located { positions }) => {
+            let (mut after, effect) = job.to(LiveCopy, CopyLive);
+            after.positions = positions;
+            (after, effect)
+        }
+
+        (LiveCopy, Event::Resumed) => job.to(LiveCopy, CopyLive),
+        (LiveCopy, Event::Copied) => job.to(Index, BuildIndexes),
+
+        (Index, Event::Resumed) => job.to(Index, BuildIndexes),
+        (Index, Event::Indexed) => job.to(LiveVerify, CompareLive),
+
+        (LiveVerify, Event::Resumed) => job.to(LiveVerify, CompareLive),
+        (LiveVerify, Event::Different { differences }) => {
+            let (mut after, effect) = job.to(LiveVerify, Wait);
+            after.differences = differences;
+            (after, effect)
+        }
+        (LiveVerify, Event::Alike { evidence, suspects }) => {
+            let (after, effect) = job.to(Cutover, FenceLive);
+            let mut after = after.with_evidence(evidence);
+            after.suspects = suspects;
+            (after, effect)
+        }
+
+        (Cutover, Event::Resumed) => job.to(Cutover, FenceLive),
+        (Cutover, Event::FencedAt { positions }) => {
+            let (mut after, effect) = job.to(Drain, DrainLog);
+            after.fenced_at = positions;
+            (after, effect)
+        }
+
+        (Drain, Event::Resumed) => job.to(Drain, DrainLog),
+        (Drain, Event::Drained) => job.to(Switch, CommitShardMap),
+        (Drain, Event::TooSlow) => job.to(Reopen, UnfenceSource),
+        (Drain, Event::Different { differences }) => {
+            let (mut after, effect) = job.to(Reopen, UnfenceSource);
+            after.differences = differences;
+            (after, effect)
+        }
+
+        (Reopen, Event::Resumed) => job.to(Reopen, UnfenceSource),
+        // A person decides when the writers are refused once more.
+        (Reopen, Event::Unfenced) => job.to(LiveVerify, Wait),
 
         (Fence, Event::Resumed) => job.to(Fence, FenceSource),
         (Fence, Event::Fenced) => job.to(Copy, CopyRows),
@@ -485,14 +700,8 @@ pub fn step(job: &Job, event: Event) -> Result<(Job, Effect), Misplaced> {
             (after, effect)
         }
         (Verify, Event::Equal { evidence }) => {
-            let (mut after, effect) = job.to(Switch, CommitShardMap);
-            after.differences.clear();
-            for (schema, evidence) in after.moves.iter_mut().zip(evidence) {
-                for (table, evidence) in schema.tables.iter_mut().zip(evidence) {
-                    table.evidence = Some(evidence);
-                }
-            }
-            (after, effect)
+            let (after, effect) = job.to(Switch, CommitShardMap);
+            (after.with_evidence(evidence), effect)
         }
 
         (Switch, Event::Resumed) => job.to(Switch, CommitShardMap),
@@ -538,6 +747,12 @@ impl Event {
         match self {
             Event::Resumed => "a resume",
             Event::Prepared => "prepared targets",
+            Event::Located { .. } => "located logs",
+            Event::Indexed => "built indexes",
+            Event::Alike { .. } => "an equal comparison under load",
+            Event::FencedAt { .. } => "a fenced source and its log's end",
+            Event::Drained => "a drained log",
+            Event::TooSlow => "a drain that took too long",
             Event::Fenced => "a fenced source",
             Event::Copied => "copied rows",
             Event::Equal { .. } => "an equal comparison",
@@ -572,6 +787,9 @@ mod tests {
             workers: 1,
             started: String::new(),
             differences: Vec::new(),
+            positions: Vec::new(),
+            fenced_at: Vec::new(),
+            suspects: Vec::new(),
             abandoned: Vec::new(),
         }
     }

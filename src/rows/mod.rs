@@ -7,4 +7,5 @@ pub mod key;
 mod key_type;
 pub mod position;
 pub mod shape;
+pub mod touched;
 pub mod value;

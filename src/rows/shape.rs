@@ -1,6 +1,9 @@
 //! A table's columns as `information_schema` tells them: what the log itself leaves out.
 
-use crate::names::quote;
+use std::fmt::Write as _;
+
+use super::value::Value;
+use crate::names::{quote, quote_text};
 
 /// A table as far as its rows in the log need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +76,76 @@ impl ColumnShape {
         match self.kind.as_str() {
             "enum" | "set" | "bit" | "year" => format!("CAST({} AS UNSIGNED)", self.quoted()),
             _ => self.quoted(),
+        }
+    }
+
+    /// The value as a literal that means exactly it in a comparison with this column, whatever the
+    /// session's charset.
+    pub fn literal(&self, value: &Value) -> String {
+        match value {
+            Value::Null => "NULL".to_owned(),
+            Value::Int(number) => number.to_string(),
+            Value::UInt(number) => number.to_string(),
+            Value::Double(number) => format!("{number:e}"),
+            // A decimal's text is its literal.
+            Value::Text(text) if self.kind == "decimal" => text.clone(),
+            Value::Text(text) => quote_text(text),
+            Value::Bytes(bytes) => {
+                let mut hex = String::with_capacity(bytes.len() * 2 + 3);
+                hex.push_str("X'");
+                for byte in bytes {
+                    // Writing into a String cannot fail.
+                    let _ = write!(hex, "{byte:02X}");
+                }
+                hex.push('\'');
+                match (&self.charset, &self.collation) {
+                    (Some(charset), Some(collation)) => {
+                        format!("_{charset} {hex} COLLATE {collation}")
+                    }
+                    _ => hex,
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_means_exactly_the_value() {
+        let column = |kind: &str, text: Option<(&str, &str)>| ColumnShape {
+            kind: kind.to_owned(),
+            charset: text.map(|(charset, _)| charset.to_owned()),
+            collation: text.map(|(_, collation)| collation.to_owned()),
+            ..ColumnShape::default()
+        };
+        let text = column("varchar", Some(("latin1", "latin1_bin")));
+        for (column, value, literal) in [
+            (
+                &text,
+                Value::Bytes(b"a'\xe9".to_vec()),
+                "_latin1 X'6127E9' COLLATE latin1_bin",
+            ),
+            (&column("varbinary", None), Value::Bytes(vec![0]), "X'00'"),
+            (
+                &column("decimal", None),
+                Value::Text("-1.50".to_owned()),
+                "-1.50",
+            ),
+            (
+                &column("datetime", None),
+                Value::Text("2024-01-02 03:04:05".to_owned()),
+                "'2024-01-02 03:04:05'",
+            ),
+            (
+                &column("bigint", None),
+                Value::UInt(u64::MAX),
+                "18446744073709551615",
+            ),
+        ] {
+            assert_eq!(column.literal(&value), literal);
         }
     }
 }

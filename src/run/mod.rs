@@ -3,6 +3,7 @@
 pub mod create;
 pub mod fill;
 pub mod interrupt;
+pub mod live;
 pub mod owner;
 pub mod query;
 pub mod rebalance;

@@ -4,15 +4,18 @@
 //!
 //! For tests, the environment variable `SHARDCTL_STOP_AT` names a point at which the process kills
 //! itself with SIGKILL: `before EFFECT` and `after EFFECT` (the effect done, nothing saved) for
-//! each of `prepare`, `fence`, `copy`, `compare`, `commit`, `publish`, `drop`, `unfence`, `clear`;
+//! each of `prepare`, `locate`, `index`, `drain`, `fence`, `copy`, `compare`, `commit`, `publish`, `drop`, `unfence`, `clear`;
 //! `within EFFECT N` after its N-th part (a schema, a batch of rows, a range compared).
+
+mod online;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OnceCell};
 
+use super::live::Live;
 use super::owner::{Flags, Owner};
 use crate::error::{Class, Error, Result};
 use crate::journal::{self, Journal};
@@ -71,8 +74,12 @@ pub async fn preflight(
     map: (u64, String),
     after: &Topology,
     moves: Vec<Move>,
+    offline: bool,
 ) -> Result<Plan> {
-    let mut problems = Vec::new();
+    let mut problems = match offline {
+        true => Vec::new(),
+        false => online::problems(servers, &moves).await?,
+    };
     let mut planned = Vec::new();
     let mut sizes = Vec::new();
     for at in moves {
@@ -196,6 +203,8 @@ pub struct Choices {
     pub keep_source: bool,
     /// Tables copied or compared at once.
     pub workers: u32,
+    /// Refuse writes from before the copy.
+    pub offline: bool,
 }
 
 /// A new job for a plan, not saved yet.
@@ -219,7 +228,10 @@ pub fn new_job(plan: Plan, choices: Choices) -> Result<Job> {
     Ok(Job {
         format: FORMAT,
         id,
-        kind: Kind::OfflineRebalance,
+        kind: match choices.offline {
+            true => Kind::OfflineRebalance,
+            false => Kind::OnlineRebalance,
+        },
         phase: Phase::Prepare,
         epoch: 0,
         moves,
@@ -230,6 +242,9 @@ pub fn new_job(plan: Plan, choices: Choices) -> Result<Job> {
         workers: choices.workers.max(1),
         started: jiff::Timestamp::now().to_string(),
         differences: Vec::new(),
+        positions: Vec::new(),
+        fenced_at: Vec::new(),
+        suspects: Vec::new(),
         abandoned: Vec::new(),
     })
 }
@@ -272,6 +287,12 @@ impl PausePoints {
 pub fn word(effect: Effect) -> &'static str {
     match effect {
         Effect::PrepareTargets => "prepare",
+        Effect::ReadPositions => "locate",
+        Effect::CopyLive => "copy",
+        Effect::BuildIndexes => "index",
+        Effect::CompareLive => "compare",
+        Effect::FenceLive => "fence",
+        Effect::DrainLog => "drain",
         Effect::FenceSource => "fence",
         Effect::CopyRows => "copy",
         Effect::Compare => "compare",
@@ -339,11 +360,15 @@ async fn begin(
         observer,
         flags,
         points: PausePoints::from_env(),
+        live: OnceCell::new(),
     };
     let outcome = match run.hold(&job, effect).await {
         Ok(()) => run.save_and_drive(&mut job, effect).await,
         Err(error) => Err(error),
     };
+    if let Some(live) = run.live.take() {
+        live.stop().await;
+    }
     for (_, guard) in std::mem::take(&mut run.guards) {
         if let Some(guard) = guard.into_inner() {
             guard.release().await;
@@ -399,6 +424,8 @@ struct Run<'a> {
     observer: &'a dyn Observer,
     flags: &'a Flags,
     points: PausePoints,
+    /// The logs being applied, from the first effect of an online job that needs them.
+    live: OnceCell<Live>,
 }
 
 impl Run<'_> {
@@ -436,6 +463,12 @@ impl Run<'_> {
         match effect {
             Effect::PrepareTargets => self.prepare(job).await,
             Effect::FenceSource => self.fence(job).await,
+            Effect::ReadPositions => self.read_positions(job).await,
+            Effect::CopyLive => self.copy_live(job).await,
+            Effect::BuildIndexes => self.build_indexes(job).await,
+            Effect::CompareLive => self.compare_live(job).await,
+            Effect::FenceLive => self.fence_live(job).await,
+            Effect::DrainLog => self.drain_log(job).await,
             Effect::CopyRows => self.copy(job).await,
             Effect::Compare => self.compare(job).await,
             Effect::PublishTargets => self.publish(job).await,

@@ -145,6 +145,9 @@ fn new_job(keep_source: bool) -> Job {
         workers: 1,
         started: String::new(),
         differences: Vec::new(),
+        positions: Vec::new(),
+        fenced_at: Vec::new(),
+        suspects: Vec::new(),
         abandoned: Vec::new(),
     }
 }
@@ -334,6 +337,13 @@ impl Rebalance {
                 }
                 None
             }
+            // Of the online protocol, which this world does not have.
+            Effect::ReadPositions
+            | Effect::CopyLive
+            | Effect::BuildIndexes
+            | Effect::CompareLive
+            | Effect::FenceLive
+            | Effect::DrainLog => None,
             Effect::CommitShardMap | Effect::Wait | Effect::End => None,
         }
     }

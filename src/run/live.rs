@@ -1,0 +1,462 @@
+//! Following the sources' logs and applying them to the targets, beside the copy.
+//!
+//! One task reads a source's log, so that every change is known the moment it arrives; one applies
+//! it. What is applied becomes visible transaction by transaction, in the source's order. A stream
+//! that breaks is begun again behind what its targets have saved.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::error::{Class, Error, Result};
+use crate::mysql::live::{Applier, LiveTable};
+use crate::mysql::tail::{Start, Tail, TailOptions, current_position, table_shape};
+use crate::mysql::{Server, Servers};
+use crate::names::{InstanceName, TableName};
+use crate::rebalance::apply::coalesce;
+use crate::rebalance::protocol::{Job, LogPlace};
+use crate::rows::binlog::{Item, Rename};
+use crate::rows::change::RowChange;
+use crate::rows::position::Position;
+use crate::rows::touched::{RowKey, Touched};
+
+/// Items of the log that may wait for being applied; each holds a thousand changes or a megabyte.
+const WAITING_ITEMS: usize = 64;
+/// Changes joined to one batch, about.
+const BATCH_CHANGES: usize = 2_000;
+/// How often a position is saved where nothing else is.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
+/// Times in a row that a broken stream is begun again without getting further.
+const ATTEMPTS: u32 = 6;
+
+/// The logs of a job's sources being applied.
+pub struct Live {
+    tables: HashMap<TableName, Arc<LiveTable>>,
+    sources: BTreeMap<InstanceName, Source>,
+    failed: Arc<Mutex<Option<Error>>>,
+}
+
+struct Source {
+    server: Server,
+    applied: watch::Receiver<Position>,
+    task: JoinHandle<()>,
+}
+
+impl Live {
+    /// Begins to follow every source of the job, behind what its targets have saved.
+    ///
+    /// # Errors
+    /// A server cannot be asked, or a log cannot be followed.
+    pub async fn start(servers: &Servers, job: &Job, epoch: u64) -> Result<Self> {
+        let mut live = Self {
+            tables: HashMap::new(),
+            sources: BTreeMap::new(),
+            failed: Arc::default(),
+        };
+        for place in &job.positions {
+            let own = tables_of(servers, job, &place.instance).await?;
+            for table in &own {
+                live.tables.insert(table.hidden.clone(), table.clone());
+            }
+            let follower = Follower {
+                servers: servers.clone(),
+                source: servers.get(&place.instance)?.clone(),
+                job: job.id.clone(),
+                epoch,
+                place: place.clone(),
+                tables: own,
+            };
+            let begin = follower.begin().await?;
+            let (sender, applied) = watch::channel(begin);
+            let (failed, server) = (live.failed.clone(), follower.source.clone());
+            let task = tokio::spawn(async move {
+                let error = follower.follow(&sender).await;
+                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.get_or_insert(error);
+            });
+            live.sources.insert(
+                place.instance.clone(),
+                Source {
+                    server,
+                    applied,
+                    task,
+                },
+            );
+        }
+        Ok(live)
+    }
+
+    /// The table that has this hidden name.
+    ///
+    /// # Errors
+    /// It is not of the job.
+    pub fn table(&self, hidden: &TableName) -> Result<&Arc<LiveTable>> {
+        self.tables
+            .get(hidden)
+            .ok_or_else(|| Error::unknown(format!("`{hidden}` is not of this job")))
+    }
+
+    /// Whether every log is still followed.
+    ///
+    /// # Errors
+    /// One is not: why.
+    pub fn check(&self) -> Result<()> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the targets have everything that the sources' logs hold at this moment. Whether
+    /// they have; `false` where `go_on` said no.
+    ///
+    /// # Errors
+    /// A log cannot be followed any further, or a source cannot be asked.
+    pub async fn catch_up(&self, go_on: &(dyn Fn() -> bool + Sync)) -> Result<bool> {
+        let mut ends = Vec::new();
+        for (instance, source) in &self.sources {
+            let mut conn = source.server.conn().await?;
+            let end = current_position(&source.server, &mut conn).await?;
+            ends.push((instance.clone(), end));
+        }
+        self.reach(&ends, go_on).await
+    }
+
+    /// Waits until the targets have everything up to these places.
+    ///
+    /// # Errors
+    /// As [`Live::catch_up`].
+    pub async fn reach(
+        &self,
+        ends: &[(InstanceName, Position)],
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool> {
+        for (instance, end) in ends {
+            let Some(source) = self.sources.get(instance) else {
+                return Err(Error::unknown(format!(
+                    "the log of {instance} is not followed"
+                )));
+            };
+            let mut applied = source.applied.clone();
+            loop {
+                if applied.borrow_and_update().is_at_least(end) {
+                    break;
+                }
+                self.check()?;
+                if !go_on() {
+                    return Ok(false);
+                }
+                // Looked at again now and then, for a failure or a person's wish to stop.
+                let _ = tokio::time::timeout(Duration::from_millis(50), applied.changed()).await;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends following.
+    pub async fn stop(self) {
+        for source in self.sources.into_values() {
+            source.task.abort();
+            let _ = source.task.await;
+        }
+    }
+}
+
+/// Reads where the logs of a job's sources end.
+///
+/// # Errors
+/// A server cannot be asked, or writes no log.
+pub async fn positions(servers: &Servers, job: &Job) -> Result<Vec<LogPlace>> {
+    let mut names: Vec<InstanceName> = job
+        .moves
+        .iter()
+        .map(|schema| schema.at.from.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    let mut places = Vec::new();
+    for instance in names {
+        let server = servers.get(&instance)?;
+        let mut conn = server.conn().await?;
+        let identity = crate::mysql::tail::identity(server, &mut conn).await?;
+        let position = current_position(server, &mut conn).await?;
+        places.push(LogPlace {
+            instance,
+            identity,
+            position: position.to_string(),
+        });
+    }
+    Ok(places)
+}
+
+/// A recorded place.
+///
+/// # Errors
+/// Its text is no position.
+pub fn position_of(place: &LogPlace) -> Result<Position> {
+    place.position.parse().map_err(|cause| {
+        Error::unknown(format!(
+            "the log's position on {} in the job's record cannot be read",
+            place.instance
+        ))
+        .cause(cause)
+    })
+}
+
+async fn tables_of(
+    servers: &Servers,
+    job: &Job,
+    instance: &InstanceName,
+) -> Result<Vec<Arc<LiveTable>>> {
+    let server = servers.get(instance)?;
+    let mut conn = server.conn().await?;
+    let mut tables = Vec::new();
+    for schema in job
+        .moves
+        .iter()
+        .filter(|schema| schema.at.from == *instance)
+    {
+        for table in &schema.tables {
+            let name = schema.at.schema.as_str();
+            // A resumed job may find it fenced; its columns are the same.
+            let shape = table_shape(server, &mut conn, name, table.table.as_str()).await;
+            let mut shape = match shape {
+                Ok(shape) => shape,
+                Err(_) => table_shape(server, &mut conn, name, table.hidden.as_str()).await?,
+            };
+            table.table.as_str().clone_into(&mut shape.table);
+            tables.push(Arc::new(LiveTable {
+                schema: schema.at.schema.clone(),
+                table: table.table.clone(),
+                hidden: table.hidden.clone(),
+                target: schema.at.to.clone(),
+                shape: Arc::new(shape),
+                gate: Arc::default(),
+                touched: Mutex::new(Touched::default()),
+            }));
+        }
+    }
+    Ok(tables)
+}
+
+/// Follows one source's log.
+struct Follower {
+    servers: Servers,
+    source: Server,
+    job: String,
+    epoch: u64,
+    place: LogPlace,
+    tables: Vec<Arc<LiveTable>>,
+}
+
+type ByName = HashMap<(String, String), Arc<LiveTable>>;
+
+impl Follower {
+    /// The targets, each once.
+    fn targets(&self) -> Vec<InstanceName> {
+        let mut names: Vec<InstanceName> = self
+            .tables
+            .iter()
+            .map(|table| table.target.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    async fn appliers(&self) -> Result<(BTreeMap<InstanceName, Applier>, Position)> {
+        let mut appliers = BTreeMap::new();
+        let first = position_of(&self.place)?;
+        let mut begin: Option<Position> = None;
+        for target in self.targets() {
+            let server = self.servers.get(&target)?;
+            let (applier, saved) =
+                Applier::open(server, &self.job, self.source.name(), self.epoch).await?;
+            appliers.insert(target, applier);
+            let saved = saved.unwrap_or_else(|| first.clone());
+            // The oldest: what one target has already is applied to it again, to the same end.
+            begin = Some(match begin {
+                Some(other) if saved.is_at_least(&other) => other,
+                _ => saved,
+            });
+        }
+        Ok((appliers, begin.unwrap_or(first)))
+    }
+
+    async fn begin(&self) -> Result<Position> {
+        Ok(self.appliers().await?.1)
+    }
+
+    /// Follows until that fails for good.
+    async fn follow(&self, applied: &watch::Sender<Position>) -> Error {
+        let mut attempt = 0;
+        loop {
+            let before = applied.borrow().clone();
+            let error = match self.follow_once(applied).await {
+                Err(error) => error,
+                Ok(()) => Error::server("the log ended").at(self.source.place()),
+            };
+            attempt = match *applied.borrow() == before {
+                true => attempt + 1,
+                false => 1,
+            };
+            let is_final = matches!(error.class(), Class::Stopped | Class::Unknown | Class::No);
+            if is_final || attempt >= ATTEMPTS {
+                return error;
+            }
+            tracing::info!(source = %self.source.name(), %error, attempt, "the stream is begun again");
+            tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
+        }
+    }
+
+    async fn follow_once(&self, applied: &watch::Sender<Position>) -> Result<()> {
+        let (appliers, begin) = self.appliers().await?;
+        let options = TailOptions {
+            tables: self
+                .tables
+                .iter()
+                .map(|table| table.shape.clone())
+                .collect(),
+            renames: self
+                .tables
+                .iter()
+                .map(|table| Rename {
+                    schema: table.schema.to_string(),
+                    from: table.table.to_string(),
+                    to: table.hidden.to_string(),
+                })
+                .collect(),
+            heartbeat: Duration::from_millis(500),
+            identity: Some(self.place.identity.clone()),
+            ..TailOptions::default()
+        };
+        let mut tail = Tail::open(&self.source, Start::Position(begin), options).await?;
+        let by_name: ByName = self
+            .tables
+            .iter()
+            .map(|table| {
+                let name = (table.schema.to_string(), table.table.to_string());
+                (name, table.clone())
+            })
+            .collect();
+        let (sender, receiver) = mpsc::channel(WAITING_ITEMS);
+        let reader = async {
+            while let Some(item) = tail.next().await? {
+                if let Item::Changes(changes) = &item {
+                    arrive(&by_name, changes);
+                }
+                if sender.send(item).await.is_err() {
+                    break;
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        let batches = Batches {
+            by_name: &by_name,
+            appliers,
+            gates: HashMap::new(),
+            applied,
+            saved: Instant::now(),
+        };
+        // Whichever ends first ends the other: the channel closes, or its reader is dropped.
+        tokio::select! {
+            read = reader => read,
+            ran = batches.run(receiver) => ran,
+        }
+    }
+}
+
+/// The log has touched these rows: a chunk that is on its way leaves them out.
+fn arrive(by_name: &ByName, changes: &[RowChange]) {
+    for change in changes {
+        let name = (change.table.schema.clone(), change.table.table.clone());
+        if let Some(table) = by_name.get(&name) {
+            let mut touched = table.touched();
+            for row in change.before.iter().chain(&change.after) {
+                touched.arrive(|| RowKey::of(&change.table, row));
+            }
+        }
+    }
+}
+
+/// Joins items to batches and applies them.
+struct Batches<'a> {
+    by_name: &'a ByName,
+    appliers: BTreeMap<InstanceName, Applier>,
+    /// Held from the first change of a table in a transaction until its commit.
+    gates: HashMap<TableName, OwnedMutexGuard<()>>,
+    applied: &'a watch::Sender<Position>,
+    saved: Instant,
+}
+
+impl Batches<'_> {
+    async fn run(mut self, mut items: mpsc::Receiver<Item>) -> Result<()> {
+        // Whether the source's transaction that was read last is complete.
+        let mut is_whole = true;
+        while let Some(first) = items.recv().await {
+            let mut changes = Vec::new();
+            let mut position = None;
+            let mut next = Some(first);
+            while let Some(item) = next {
+                match item {
+                    Item::Begin { .. } => is_whole = false,
+                    Item::Changes(more) => changes.extend(more),
+                    Item::Commit { position: at, .. } => {
+                        is_whole = true;
+                        position = Some(at);
+                    }
+                    Item::Passed { position: at } | Item::Renamed { position: at, .. } => {
+                        position = Some(at);
+                    }
+                    Item::Idle { position: at } => position = at.or(position),
+                }
+                next = match changes.len() < BATCH_CHANGES {
+                    true => items.try_recv().ok(),
+                    false => None,
+                };
+            }
+            self.apply(changes).await?;
+            if is_whole && let Some(position) = position {
+                self.commit(position).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, changes: Vec<RowChange>) -> Result<()> {
+        for batch in coalesce(changes) {
+            let name = (batch.table.schema.clone(), batch.table.table.clone());
+            let Some(table) = self.by_name.get(&name) else {
+                continue;
+            };
+            if !self.gates.contains_key(&table.hidden) {
+                let gate = table.gate.clone().lock_owned().await;
+                self.gates.insert(table.hidden.clone(), gate);
+            }
+            let Some(applier) = self.appliers.get_mut(&table.target) else {
+                return Err(Error::unknown(format!("{} is no target", table.target)));
+            };
+            applier.apply(table, &batch.deletes, &batch.inserts).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, position: Position) -> Result<()> {
+        let all = self.saved.elapsed() >= SAVE_EVERY && *self.applied.borrow() != position;
+        for applier in self.appliers.values_mut() {
+            if all || applier.is_open() {
+                applier.commit(&position).await?;
+            }
+        }
+        if all {
+            self.saved = Instant::now();
+        }
+        self.gates.clear();
+        self.applied.send_replace(position);
+        Ok(())
+    }
+}
