@@ -4,6 +4,7 @@ pub mod compare;
 mod expression;
 pub mod parse;
 pub mod render;
+pub mod script;
 pub mod size;
 mod tokens;
 

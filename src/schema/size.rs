@@ -86,13 +86,20 @@ pub enum Pages {
     Full,
     /// 1/2: they arrive in the worst order. No table stays above this.
     Half,
+    /// This many percent. Keys that arrive in random order fill a tree to ln 2, 69 % (A. Yao, "On
+    /// random 2-3 trees", 1978).
+    Percent(u8),
 }
+
+/// Percent to which pages are full where nothing is known of the order in which keys arrive.
+pub const RANDOM_FILL: u8 = 69;
 
 impl Pages {
     fn fill(self) -> f64 {
         match self {
             Pages::Full => 15.0 / 16.0,
             Pages::Half => 0.5,
+            Pages::Percent(percent) => f64::from(percent.clamp(1, 100)) / 100.0,
         }
     }
 }
