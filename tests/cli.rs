@@ -73,31 +73,50 @@ fn the_help_lists_every_subcommand() {
 
 #[test]
 fn help_of_plan() {
-    insta::assert_snapshot!(shardctl(&["plan", "-h"]), @r#"
+    insta::assert_snapshot!(shardctl(&["plan", "-h"]), @r"
     exit code 0
     -- stdout
     Plan a topology from capacity estimates
 
-    Usage: shardctl plan [OPTIONS] --rows-per-year <ROWS>
+    Usage: shardctl plan [OPTIONS]
 
     Options:
-          --rows-per-year <ROWS>       Rows that the largest table gets in the first year
-          --years <YEARS>              Years to plan for [default: 2]
-          --max-rows-per-table <ROWS>  Rows that a physical table should not pass [default: 5M]
-          --instances <N>              Servers to start with [default: 2]
-          --schemas <N>                Schemas in all [default: eight to an instance, and its doubles]
-          --existing-rows <ROWS>       Rows that are there already [default: 0]
-          --growth <PERCENT>           By how many percent each year brings more rows than the one
-                                       before [default: 0]
-          --row-bytes <SIZE>           Bytes of a row with its share of the indexes
-          --disk-per-instance <SIZE>   Disk of each instance for data and indexes
-          --records-per-user <N>       Records that a user has in the largest table [default: 3]
-          --start <DATE>               Day the first year starts [default: today]
-          --write <FILE>               Write the recommended layout as a topology file
-          --tables <FILE>              Show the bytes of a row of each table of this topology file;
-                                       --write keeps its cluster, instances and tables
-          --force                      With --write: replace the file if it is there
-      -h, --help                       Print help (see more with '--help')
+          --rows-per-year <ROWS>          Rows that come in the first year; of several years one after
+                                          another: 40M,60M,90M
+          --table <NAME=RATIO>            A table's rows for each of --rows-per-year
+                                          (member_address=1.4), or its own a year (orders=40M); can be
+                                          repeated
+          --growth <PERCENT>              How many more rows each further year brings: 20%, or +8M
+                                          [default: 0]
+          --start-rows <ROWS>             Rows that are there already [default: 0]
+          --retention <PERIOD>            How long rows are kept: 3y, 90d [default: for ever]
+          --years <PERIOD>                How far to plan ahead: 5, 5y or 60mo [default: 2] [alias:
+                                          --horizon]
+          --start <DATE>                  Day the first year starts [default: today]
+          --estimates <FILE>              Read estimates from this file; flags count before it
+          --tables <FILE>                 Tables of this topology or SQL file: bytes of their rows by
+                                          their DDL; --write keeps a topology's cluster, instances and
+                                          tables
+          --row-bytes <SIZE>              Bytes of a row with its share of the indexes
+          --page-fill <PERCENT>           How full pages are, for bytes by the DDL: 50 worst, 69 keys in
+                                          random order, 94 rebuilt [default: 69]
+          --instances <N>                 Servers to start with [default: 2]
+          --schemas <N>                   Schemas in all [default: eight to an instance, and its
+                                          doubles]
+          --max-rows-per-table <ROWS>     Rows that a physical table should not pass [default: 5M]
+          --max-bytes-per-table <SIZE>    Bytes that a physical table should not pass, with its indexes
+          --disk-per-instance <SIZE>      Disk of each instance for data and indexes
+          --max-schemas-per-instance <N>  Schemas that an instance should not pass
+          --max-tables-per-instance <N>   Physical tables that an instance should not pass
+          --headroom <PERCENT>            Share of rows, bytes and disk that is to stay free [default:
+                                          0]
+          --move-rate <SIZE>              Bytes that a split or move copies in a second [default: 50M]
+          --records-per-user <N>          Records that a user has in the largest table [default: 3 where
+                                          no table is named]
+          --write <FILE>                  Write the recommended layout as a topology file
+          --report <FILE>                 Write the plan as a page for a browser or a printer
+          --force                         With --write and --report: replace the file if it is there
+      -h, --help                          Print help (see more with '--help')
 
     Global options:
       -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
@@ -110,7 +129,7 @@ fn help_of_plan() {
                                   [env: SHARDCTL_SANDBOX=]
       -v, --verbose...            Log what is done to stderr (repeat for more)
       -q, --quiet                 No progress and no notes on stderr
-    "#);
+    ");
 }
 
 #[test]
@@ -445,112 +464,318 @@ fn help_of_job() {
 
 #[test]
 fn the_plan_of_2016_is_sixteen_schemas_for_two_years() {
-    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01"]), @r#"
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01"]), @r"
     exit code 0
     -- stdout
     40M rows a year, from 2016-01-01: 80M records after 2 years, about 26.7M users at 3 records each
-    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
-    |    | schemas | tables each | tables | holds | rows/table | rows/instance | tables full            | lasts | next split moves | up to instances |
-    +================================================================================================================================================+
-    | => |      16 |           1 |     16 |   80M |  5,000,000 |    40,000,000 | 2018-01-01 (2.0 years) | yes   | 40M rows         | 16              |
-    |    |      32 |           1 |     32 |  160M |  2,500,000 |    40,000,000 | 2020-01-01 (4.0 years) | yes   | 80M rows         | 32              |
-    |    |      64 |           1 |     64 |  320M |  1,250,000 |    40,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 64              |
-    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
-    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 40M rows move.
-    "#);
+    +----+-----------+---------+-------------+--------+------------+---------------+------+------------------------+---------------------------+
+    |    | instances | schemas | tables each | tables | rows/table | rows/instance | idle | lasts until            | next split                |
+    +==========================================================================================================================================+
+    | => |         2 |      16 |           1 |     16 |  5,000,000 |    40,000,000 | 0 %  | 2018-01-01 (2.0 years) | to 32 schemas: 40M rows   |
+    |    |         2 |      32 |           1 |     32 |  2,500,000 |    40,000,000 | 50 % | 2020-01-01 (4.0 years) | to 64 schemas: 80M rows   |
+    |    |         2 |      64 |           1 |     64 |  1,250,000 |    40,000,000 | 75 % | 2024-01-01 (8.0 years) | to 128 schemas: 160M rows |
+    +----+-----------+---------+-------------+--------+------------+---------------+------+------------------------+---------------------------+
+    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, rows per table, on 2018-01-01. It holds 80M rows of a logical table in 16 physical tables and grows to 4, 8 or 16 instances by moving whole schemas; on 2018-01-01 each schema is split in two, 32 in all: 40M rows move, and it lasts until 2020-01-01.
+    for 5 years, 200M rows of about 66.7M users: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; it meets its first limit, rows per table, on 2024-01-01.
+    ");
 }
 
 #[test]
 fn the_plan_for_five_years_shows_the_two_year_answer_beside_it() {
-    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--years", "5"]), @r#"
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--years", "5"]), @r"
     exit code 0
     -- stdout
     40M rows a year, from 2016-01-01: 200M records after 5 years, about 66.7M users at 3 records each
-    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
-    |    | schemas | tables each | tables | holds | rows/table | rows/instance | tables full            | lasts | next split moves | up to instances |
-    +================================================================================================================================================+
-    |    |      16 |           1 |     16 |   80M | 12,500,000 |   100,000,000 | 2018-01-01 (2.0 years) | no    | 40M rows         | 16              |
-    |    |      16 |           2 |     32 |  160M |  6,250,000 |   100,000,000 | 2020-01-01 (4.0 years) | no    | 80M rows         | 16              |
-    |    |      32 |           1 |     32 |  160M |  6,250,000 |   100,000,000 | 2020-01-01 (4.0 years) | no    | 80M rows         | 32              |
-    | => |      16 |           4 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 16              |
-    |    |      32 |           2 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 32              |
-    |    |      64 |           1 |     64 |  320M |  3,125,000 |   100,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 64              |
-    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
-    recommended: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; full on 2024-01-01. It holds 320M rows of each logical table in 64 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 160M rows move.
-    for two years, 80M records of about 26.7M users: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 40M rows move.
+    +----+-----------+---------+-------------+--------+------------+---------------+------+-----------------------------------+---------------------------+
+    |    | instances | schemas | tables each | tables | rows/table | rows/instance | idle | lasts until                       | next split                |
+    +=====================================================================================================================================================+
+    |    |         2 |      16 |           1 |     16 | 12,500,000 |   100,000,000 | 0 %  | 2018-01-01 (2.0 years, too short) | to 32 schemas: 40M rows   |
+    |    |         2 |      16 |           2 |     32 |  6,250,000 |   100,000,000 | 0 %  | 2020-01-01 (4.0 years, too short) | to 32 schemas: 80M rows   |
+    |    |         2 |      32 |           1 |     32 |  6,250,000 |   100,000,000 | 0 %  | 2020-01-01 (4.0 years, too short) | to 64 schemas: 80M rows   |
+    | => |         2 |      16 |           4 |     64 |  3,125,000 |   100,000,000 | 37 % | 2024-01-01 (8.0 years)            | to 32 schemas: 160M rows  |
+    |    |         2 |      32 |           2 |     64 |  3,125,000 |   100,000,000 | 37 % | 2024-01-01 (8.0 years)            | to 64 schemas: 160M rows  |
+    |    |         2 |      64 |           1 |     64 |  3,125,000 |   100,000,000 | 37 % | 2024-01-01 (8.0 years)            | to 128 schemas: 160M rows |
+    +----+-----------+---------+-------------+--------+------------+---------------+------+-----------------------------------+---------------------------+
+    recommended: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; it meets its first limit, rows per table, on 2024-01-01. It holds 320M rows of a logical table in 64 physical tables and grows to 4, 8 or 16 instances by moving whole schemas; on 2024-01-01 each schema is split in two, 32 in all: 160M rows move, and it lasts until 2032-01-01.
+    for 2 years, 80M rows of about 26.7M users: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, rows per table, on 2018-01-01.
     note: the published rule plans for one to two years: what is bought for later stands idle
-    "#);
+    ");
 }
 
 #[test]
 fn a_plan_with_disks_says_when_they_are_full() {
-    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--row-bytes", "400", "--disk-per-instance", "20G", "--growth", "25%"]), @r#"
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--row-bytes", "400", "--disk-per-instance", "20G", "--growth", "25%"]), @r"
     exit code 0
     -- stdout
-    40M rows a year, 25 % more each year, from 2016-01-01: 90M records after 2 years, about 30M users at 3 records each
-    +----+---------+-------------+--------+-------+------------+---------------+---------------+------------------------+------------+-------+------------------+-----------------+
-    |    | schemas | tables each | tables | holds | rows/table | rows/instance | size/instance | tables full            | disks full | lasts | next split moves | up to instances |
-    +=============================================================================================================================================================================+
-    |    |      16 |           1 |     16 |   80M |  5,625,000 |    45,000,000 | 16.8 GiB      | 2017-10-20 (1.8 years) | 2018-04-13 | no    | 40M rows         | 16              |
-    | => |      16 |           2 |     32 |  160M |  2,812,500 |    45,000,000 | 16.8 GiB      | 2019-02-06 (3.1 years) | 2018-04-13 | yes   | 53.7M rows       | 16              |
-    |    |      32 |           1 |     32 |  160M |  2,812,500 |    45,000,000 | 16.8 GiB      | 2019-02-06 (3.1 years) | 2018-04-13 | yes   | 53.7M rows       | 32              |
-    |    |      64 |           1 |     64 |  320M |  1,406,250 |    45,000,000 | 16.8 GiB      | 2020-12-01 (4.9 years) | 2018-04-13 | yes   | 53.7M rows       | 64              |
-    +----+---------+-------------+--------+-------+------------+---------------+---------------+------------------------+------------+-------+------------------+-----------------+
-    recommended: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; the disks are full on 2018-04-13, before the tables are. It holds 160M rows of each logical table in 32 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when the disks are full, half of them move to as many new instances: 53.7M rows.
-    "#);
+    40M rows a year, 25 % more each year, from 2016-01-01: 90M records and 33.5 GiB after 2 years, about 30M users at 3 records each
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+----------------------+-----------------------------------+-------------------+--------------------------------------+-----------+
+    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle                 | lasts until                       | first limit       | next split                           | takes     |
+    +=============================================================================================================================================================================================================================================+
+    |    |         2 |      16 |           1 |     16 |  5,625,000 |    2.1 GiB |    45,000,000 |      16.8 GiB | 0 % rows, 16 % disk  | 2017-10-20 (1.8 years, too short) | rows per table    | to 32 schemas: 40M rows, 14.9 GiB    | 6 minutes |
+    | => |         2 |      16 |           2 |     32 |  2,812,500 |    1.0 GiB |    45,000,000 |      16.8 GiB | 43 % rows, 16 % disk | 2018-04-13 (2.3 years)            | disk per instance | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
+    |    |         2 |      32 |           1 |     32 |  2,812,500 |    1.0 GiB |    45,000,000 |      16.8 GiB | 43 % rows, 16 % disk | 2018-04-13 (2.3 years)            | disk per instance | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
+    |    |         2 |      64 |           1 |     64 |  1,406,250 |  536.4 MiB |    45,000,000 |      16.8 GiB | 71 % rows, 16 % disk | 2018-04-13 (2.3 years)            | disk per instance | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+----------------------+-----------------------------------+-------------------+--------------------------------------+-----------+
+    recommended: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, disk per instance, on 2018-04-13. It holds 160M rows of a logical table in 32 physical tables and grows to 4, 8 or 16 instances by moving whole schemas; on 2018-04-13 half of the schemas move to as many new instances, 4 in all: 53.7M rows move (20.0 GiB, 7 minutes at 50.0 MiB a second), and it lasts until 2019-02-06.
+    for 5 years, 328.3M rows of about 109.4M users: 16 schemas of 8 tables on 8 instances: the smallest layout that lasts 5 years (4 instances would meet disk per instance on 2019-10-19); it meets its first limit, disk per instance, on 2021-10-31.
+
+    limits of the recommended layout:
+    +-------------------+-----------+-----+---------------+------------+
+    | limit             |   at most | now | after 2 years | met on     |
+    +==================================================================+
+    | rows per table    | 5,000,000 |   0 |     2,812,500 | 2019-02-06 |
+    | disk per instance |  20.0 GiB | 0 B |      16.8 GiB | 2018-04-13 |
+    +-------------------+-----------+-----+---------------+------------+
+    ");
 }
 
 #[test]
 fn a_plan_for_known_tables_shows_the_bytes_of_their_rows() {
-    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--tables", "topology.yaml"]), @r#"
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--tables", "topology.yaml"]), @r"
     exit code 0
     -- stdout
-    40M rows a year, from 2016-01-01: 80M records after 2 years, about 26.7M users at 3 records each
-    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
-    |    | schemas | tables each | tables | holds | rows/table | rows/instance | tables full            | lasts | next split moves | up to instances |
-    +================================================================================================================================================+
-    | => |      16 |           1 |     16 |   80M |  5,000,000 |    40,000,000 | 2018-01-01 (2.0 years) | yes   | 40M rows         | 16              |
-    |    |      32 |           1 |     32 |  160M |  2,500,000 |    40,000,000 | 2020-01-01 (4.0 years) | yes   | 80M rows         | 32              |
-    |    |      64 |           1 |     64 |  320M |  1,250,000 |    40,000,000 | 2024-01-01 (8.0 years) | yes   | 160M rows        | 64              |
-    +----+---------+-------------+--------+-------+------------+---------------+------------------------+-------+------------------+-----------------+
-    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01. It holds 80M rows of each logical table in 16 physical tables. It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 40M rows move.
+    6 tables, 240M rows in the first year, from 2016-01-01: 480M rows and 101.7 GiB after 2 years
+    +------------------------------------+-----------------+---------------+-----------+--------------+--------------------+
+    | table                              | rows            | after 2 years | row bytes | with indexes | size after 2 years |
+    +======================================================================================================================+
+    | member                             | 40M rows a year |    80,000,000 |       137 |          309 |           23.0 GiB |
+    | member_address                     | 40M rows a year |    80,000,000 |       203 |          340 |           25.3 GiB |
+    | member_login_account               | 40M rows a year |    80,000,000 |        92 |          237 |           17.7 GiB |
+    | member_login_account_memberAccount | 40M rows a year |    80,000,000 |        79 |          133 |            9.9 GiB |
+    | email_verify                       | 40M rows a year |    80,000,000 |        92 |          155 |           11.5 GiB |
+    | member_company                     | 40M rows a year |    80,000,000 |       114 |          191 |           14.2 GiB |
+    +------------------------------------+-----------------+---------------+-----------+--------------+--------------------+
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+------------------------+--------------------------------------+------------+
+    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle | lasts until            | next split                           | takes      |
+    +===============================================================================================================================================================================================+
+    | => |         2 |      16 |           1 |     16 |  5,000,000 |    1.6 GiB |   240,000,000 |      50.9 GiB | 0 %  | 2018-01-01 (2.0 years) | to 32 schemas: 240M rows, 50.9 GiB   | 18 minutes |
+    |    |         2 |      32 |           1 |     32 |  2,500,000 |  810.6 MiB |   240,000,000 |      50.9 GiB | 50 % | 2020-01-01 (4.0 years) | to 64 schemas: 480M rows, 101.7 GiB  | 35 minutes |
+    |    |         2 |      64 |           1 |     64 |  1,250,000 |  405.3 MiB |   240,000,000 |      50.9 GiB | 75 % | 2024-01-01 (8.0 years) | to 128 schemas: 960M rows, 203.4 GiB | 70 minutes |
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+------------------------+--------------------------------------+------------+
+    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, rows per table, on 2018-01-01. It holds 80M rows of a logical table in 16 physical tables and grows to 4, 8 or 16 instances by moving whole schemas; on 2018-01-01 each schema is split in two, 32 in all: 240M rows move (50.9 GiB, 18 minutes at 50.0 MiB a second), and it lasts until 2020-01-01.
+    for 5 years, 1.2B rows: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; it meets its first limit, rows per table, on 2024-01-01.
+    note: each table is taken to have as many rows as the largest; --table NAME=RATIO says otherwise
+    note: bytes are by the DDL, pages taken as 69 % full; texts are taken as half as long as they may be up to 20 characters, and an eighth of what they may be above that; one character in four as a long one; TEXT, BLOB and JSON as 512 bytes; one in five nullable values as NULL
+    ");
+}
 
-    bytes of a row, by the definitions:
-    +------------------------------------+-----+------------------------+----------------------+
-    | table                              | row | on disk, keys in order | on disk, worst order |
-    +==========================================================================================+
-    | member                             | 137 |                    228 |                  427 |
-    | member_address                     | 203 |                    251 |                  470 |
-    | member_login_account               |  92 |                    174 |                  327 |
-    | member_login_account_memberAccount |  79 |                     98 |                  183 |
-    | email_verify                       |  92 |                    114 |                  214 |
-    | member_company                     | 114 |                    140 |                  263 |
-    +------------------------------------+-----+------------------------+----------------------+
-    note: texts are taken as half as long as they may be up to 20 characters, and an eighth of what they may be above that; one character in four as a long one; TEXT, BLOB and JSON as 512 bytes; one in five nullable values as NULL
-    "#);
+#[test]
+fn a_plan_of_named_tables_adds_them_up_against_every_limit() {
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "13M", "--table", "member=1", "--table", "member_address=1.4", "--table", "member_login_account=2.85", "--table", "email_verify=0.9", "--table", "member_company=0.08", "--tables", "topology.yaml", "--start", "2016-01-01", "--start-rows", "26M", "--growth", "20%", "--disk-per-instance", "60G", "--headroom", "20%", "--max-tables-per-instance", "1000"]), @r"
+    exit code 0
+    -- stdout
+    6 tables, 118M rows in the first year, 236.1M there already, from 2016-01-01: 495.8M rows and 101.4 GiB after 2 years
+    +------------------------------------+----------------------------------------+------------+---------------+-----------+--------------+--------------------+
+    | table                              | rows                                   |        now | after 2 years | row bytes | with indexes | size after 2 years |
+    +==========================================================================================================================================================+
+    | member                             | 13M rows a year, 20 % more each year   | 26,000,000 |    54,600,000 |       137 |          309 |           15.7 GiB |
+    | member_address                     | 18.2M rows a year, 20 % more each year | 36,400,000 |    76,440,000 |       203 |          340 |           24.2 GiB |
+    | member_login_account               | 37.1M rows a year, 20 % more each year | 74,100,000 |   155,610,000 |        92 |          237 |           34.3 GiB |
+    | email_verify                       | 11.7M rows a year, 20 % more each year | 23,400,000 |    49,140,000 |        92 |          155 |            7.1 GiB |
+    | member_company                     | 1M rows a year, 20 % more each year    |  2,080,000 |     4,368,000 |       114 |          191 |          795.6 MiB |
+    | member_login_account_memberAccount | 37.1M rows a year, 20 % more each year | 74,100,000 |   155,610,000 |        79 |          133 |           19.3 GiB |
+    +------------------------------------+----------------------------------------+------------+---------------+-----------+--------------+--------------------+
+    +----+-----------+---------+-------------+--------+------------------------+------------------------+----------------------------+----------------------+----------------------+-----------------------------------+-------------------+---------------------------------------+------------+
+    |    | instances | schemas | tables each | tables |             rows/table |             size/table |              rows/instance |        size/instance | idle                 | lasts until                       | first limit       | next split                            | takes      |
+    +===========================================================================================================================================================================================================================================================================================+
+    |    |         2 |      16 |           4 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  | 2017-10-25 (1.8 years, too short) | disk per instance | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
+    |    |         2 |      32 |           2 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  | 2017-10-25 (1.8 years, too short) | disk per instance | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
+    |    |         2 |      64 |           1 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  | 2017-10-25 (1.8 years, too short) | disk per instance | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
+    |    |         4 |      16 |           2 |     32 | 2,315,625 -> 4,862,813 |   523.4 MiB -> 1.1 GiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 0 % rows, 47 % disk  | 2017-05-20 (1.4 years, too short) | rows per table    | to 32 schemas: 204M rows, 41.7 GiB    | 15 minutes |
+    |    |         4 |      32 |           1 |     32 | 2,315,625 -> 4,862,813 |   523.4 MiB -> 1.1 GiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 0 % rows, 47 % disk  | 2017-05-20 (1.4 years, too short) | rows per table    | to 64 schemas: 204M rows, 41.7 GiB    | 15 minutes |
+    | => |         4 |      16 |           4 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk | 2019-09-27 (3.7 years)            | rows per table    | to 32 schemas: 408M rows, 83.5 GiB    | 29 minutes |
+    |    |         4 |      32 |           2 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk | 2019-09-27 (3.7 years)            | rows per table    | to 64 schemas: 408M rows, 83.5 GiB    | 29 minutes |
+    |    |         4 |      64 |           1 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk | 2019-09-27 (3.7 years)            | rows per table    | to 128 schemas: 408M rows, 83.5 GiB   | 29 minutes |
+    +----+-----------+---------+-------------+--------+------------------------+------------------------+----------------------------+----------------------+----------------------+-----------------------------------+-------------------+---------------------------------------+------------+
+    recommended: 16 schemas of 4 tables on 4 instances: the smallest layout that lasts 2 years (2 instances would meet disk per instance on 2017-10-25); it meets its first limit, rows per table, on 2019-09-27. It holds 256M rows of a logical table in 64 physical tables and grows to 8 or 16 instances by moving whole schemas; on 2019-09-27 each schema is split in two, 32 in all: 408M rows move (83.5 GiB, 29 minutes at 50.0 MiB a second), and it lasts until 2020-04-14.
+    for 5 years, 1.1B rows: 16 schemas of 8 tables on 8 instances: the smallest layout that lasts 5 years (4 instances would meet disk per instance on 2020-04-14); it meets its first limit, rows per table, on 2022-08-20.
+
+    limits of the recommended layout:
+    +---------------------+-----------+-----------+-----------+---------------+------------------+
+    | limit               |   at most | less 20 % |       now | after 2 years | met on           |
+    +============================================================================================+
+    | rows per table      | 5,000,000 | 4,000,000 | 1,157,813 |     2,431,407 | 2019-09-27       |
+    | disk per instance   |  60.0 GiB |  48.0 GiB |  12.1 GiB |      25.4 GiB | 2020-04-14       |
+    | tables per instance |     1,000 |     1,000 |        96 |            96 | not in 100 years |
+    +---------------------+-----------+-----------+-----------+---------------+------------------+
+    note: bytes are by the DDL, pages taken as 69 % full; texts are taken as half as long as they may be up to 20 characters, and an eighth of what they may be above that; one character in four as a long one; TEXT, BLOB and JSON as 512 bytes; one in five nullable values as NULL
+    ");
+}
+
+#[test]
+fn a_plan_by_year_with_retention() {
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M,60M,90M", "--retention", "3y", "--years", "60mo", "--row-bytes", "300", "--start", "2016-01-01"]), @r"
+    exit code 0
+    -- stdout
+    40M, 60M, 90M rows in the first 3 years, kept 3 years, from 2016-01-01: 270M records and 75.4 GiB after 60 months, about 90M users at 3 records each
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+-----------------------------------+-------------------------------------+-----------+
+    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle | lasts until                       | next split                          | takes     |
+    +========================================================================================================================================================================================================+
+    |    |         2 |      16 |           1 |     16 | 16,875,000 |    4.7 GiB |   135,000,000 |      37.7 GiB | 0 %  | 2017-09-02 (1.7 years, too short) | to 32 schemas: 40.1M rows, 11.2 GiB | 4 minutes |
+    |    |         2 |      16 |           2 |     32 |  8,437,500 |    2.4 GiB |   135,000,000 |      37.7 GiB | 0 %  | 2018-09-02 (2.7 years, too short) | to 32 schemas: 80.1M rows, 22.4 GiB | 8 minutes |
+    |    |         2 |      32 |           1 |     32 |  8,437,500 |    2.4 GiB |   135,000,000 |      37.7 GiB | 0 %  | 2018-09-02 (2.7 years, too short) | to 64 schemas: 80.1M rows, 22.4 GiB | 8 minutes |
+    | => |         2 |      16 |           4 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % | over 100 years                    | none                                |           |
+    |    |         2 |      32 |           2 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % | over 100 years                    | none                                |           |
+    |    |         2 |      64 |           1 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % | over 100 years                    | none                                |           |
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+-----------------------------------+-------------------------------------+-----------+
+    recommended: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 60 months, and no limit is met in a hundred years. It holds 320M rows of a logical table in 64 physical tables and grows to 4, 8 or 16 instances by moving whole schemas.
+    for 2 years, 100M rows of about 33.3M users: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, rows per table, on 2018-09-02.
+    note: the published rule plans for one to two years: what is bought for later stands idle
+    ");
+}
+
+#[test]
+fn one_of_anything_is_said_as_one() {
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "1", "--instances", "1", "--schemas", "1", "--records-per-user", "1", "--years", "1", "--start", "2016-01-01"]), @r"
+    exit code 0
+    -- stdout
+    one row a year, from 2016-01-01: one record after one year, about one user at one record each
+    +----+-----------+---------+-------------+--------+------------+---------------+------+----------------+------------+
+    |    | instances | schemas | tables each | tables | rows/table | rows/instance | idle | lasts until    | next split |
+    +===================================================================================================================+
+    | => |         1 |       1 |           1 |      1 |          1 |             1 | 99 % | over 100 years | none       |
+    +----+-----------+---------+-------------+--------+------------+---------------+------+----------------+------------+
+    recommended: one schema of one table on one instance: the smallest layout that lasts one year, and no limit is met in a hundred years. It holds 5M rows of a logical table in one physical table and cannot grow by moving whole schemas.
+    for 2 years, 2 rows of about 2 users: one schema of one table on one instance: the smallest layout that lasts 2 years, and no limit is met in a hundred years.
+    ");
 }
 
 #[test]
 fn plans_of_nonsense_are_refused() {
-    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "0"]), @r#"
+    insta::assert_snapshot!(shardctl(&["plan"]), @r"
     exit code 2
     -- stderr
     error: no plan can be made
-      cause:  there are no rows to plan for: rows a year and existing rows are both 0
-    "#);
-    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--schemas", "16", "--instances", "17"]), @r#"
+      cause:  nothing says how many rows come
+      next:   say --rows-per-year 40M, --table NAME=40M for each table, or --estimates FILE
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "-40M"]), @r"
     exit code 2
     -- stderr
-    error: no plan can be made
-      cause:  16 schemas do not spread evenly over 17 instances; take 16 instances, or 17 schemas
-    "#);
-    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--growth", "-5"]), @r#"
-    exit code 2
-    -- stderr
-    error: invalid value '-5' for '--growth <PERCENT>': rows that become fewer need no plan; growth is 0 or more
+    error: invalid value '-40M' for '--rows-per-year <ROWS>': `-40M` is less than nothing; write 40M, 5_000_000, 1.5B, 250k or 1e6
 
     For more information, try '--help'.
-    "#);
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--schemas", "0"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  a layout has at least one schema
+      next:   say --schemas 16, or leave it out to see eight to an instance and its doubles
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--instances", "-2"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '-2' for '--instances <N>': `-2` is not a whole number that can be planned; write 1, 2 or 16
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--years", "0"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '0' for '--years <PERIOD>': `0` is no time at all; write 2, 5y or 60mo
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-02-30"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '2016-02-30' for '--start <DATE>': `2016-02-30` is not a day of the calendar; write 2016-01-31
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--headroom", "100"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '100' for '--headroom <PERCENT>': `100` leaves no room at all; write 20 or 7.5%
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--table", "member=50000"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value 'member=50000' for '--table <NAME=RATIO>': `50000` rows for each row are more than the 1000 that a ratio can be; write rows a year with their unit: 50k or 40M
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--table", "membr=1", "--tables", "topology.yaml"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  there is no table `membr`; did you mean `member`?
+      next:   name the tables as the file of --tables does
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--table", "member=1", "--tables", "topology.yaml"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  nothing says how many rows `member_address`, `member_login_account`, `email_verify`, `member_company` get
+      next:   say --table member_address=1.4 --table member_login_account=1.4 --table email_verify=1.4 --table member_company=1.4, or =0 for one that stays small
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--table", "member=1"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  the ratio of `member` has nothing to be a ratio of
+      next:   say the entity's rows with --rows-per-year 13M, or the table's own with --table NAME=40M
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--disk-per-instance", "1T"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  disk per instance is a limit, and the bytes of a row are not known
+      next:   give --row-bytes, or --tables FILE to have them computed from the DDL
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--growth", "+5"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '+5' for '--growth <PERCENT>': `+5` may be rows or percent; write 5% or at least +1k rows
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "9990-01-01", "--years", "20"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  20 years from 9990-01-01 end beyond the calendar
+      next:   start earlier, or look less far ahead
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--years", "100", "--growth", "10000%"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  the rows after 100 years are too many to count
+      next:   look less far ahead, or at slower growth
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--estimates", "no-such.yaml"]), @r"
+    exit code 2
+    -- stderr
+    error: could not read the file of estimates
+      where:  no-such.yaml
+      cause:  No such file or directory (os error 2)
+      next:   name a file that is there and can be read
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "0"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  there are no rows to plan for: none are there and none come
+      next:   say how many come with --rows-per-year 40M, or how many are there with --start-rows
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--schemas", "16", "--instances", "17"]), @r"
+    exit code 2
+    -- stderr
+    error: no plan can be made
+      cause:  16 schemas do not spread evenly over 17 instances
+      next:   take 16 instances, or 17 schemas
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--growth", "-5"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '-5' for '--growth <PERCENT>': `-5`: rows that become fewer need no plan; growth is 0 or more, and rows that are deleted are a retention
+
+    For more information, try '--help'.
+    ");
     insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "4OM"]), @r#"
     exit code 2
     -- stderr
@@ -558,12 +783,13 @@ fn plans_of_nonsense_are_refused() {
 
     For more information, try '--help'.
     "#);
-    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--years", "500"]), @r#"
+    insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--years", "500"]), @r"
     exit code 2
     -- stderr
-    error: no plan can be made
-      cause:  --years must be 1 to 100, not 500
-    "#);
+    error: invalid value '500' for '--years <PERIOD>': `500` is more than the 100 years that can be planned
+
+    For more information, try '--help'.
+    ");
     insta::assert_snapshot!(shardctl(&["plan", "--rows-per-year", "40M", "--start", "2016-01-01", "--max-rows-per-table", "99999999T"]), @r#"
     exit code 2
     -- stderr

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod fill;
 pub mod job;
 pub mod plan;
+mod plan_file;
 pub mod query;
 pub mod rebalance;
 pub mod route;
@@ -51,7 +52,7 @@ Exit codes:
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Plan(plan::PlanArgs),
+    Plan(Box<plan::PlanArgs>),
     Create(create::CreateArgs),
     Fill(fill::FillArgs),
     Status(status::StatusArgs),
@@ -350,7 +351,7 @@ impl Command {
 
 async fn dispatch(cx: &mut Context, command: Command) -> Result<Outcome> {
     match command {
-        Command::Plan(args) => plan::run(cx, args).await,
+        Command::Plan(args) => plan::run(cx, *args).await,
         Command::Create(args) => create::run(cx, args).await,
         Command::Route(args) => route::run(cx, args).await,
         Command::Fill(args) => fill::run(cx, args).await,

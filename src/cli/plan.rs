@@ -1,578 +1,369 @@
 //! `shardctl plan`.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
 use jiff::civil::Date;
 
+pub(super) use super::plan_file::write_atomically;
+use super::plan_file::{file_text, refuse_existing, write};
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
-use crate::names::{InstanceName, NamePattern, SchemaName, TableName};
 use crate::report::plan::{PlanReport, TableRow};
-use crate::schema::size::{Pages, Unknown, row_size};
-use crate::topology::file::{PHYSICAL_TABLES_MAX, parse, render};
+use crate::report::plan_page::page;
+use crate::schema::TableDef;
+use crate::schema::script::create_tables;
+use crate::schema::size::{GUESS, Pages, RANDOM_FILL, Unknown, row_size};
+use crate::topology::file::parse;
+use crate::topology::plan::amount::{
+    Growth, Percent, Period, TableShare, Yearly, day, headroom, whole,
+};
 use crate::topology::plan::quantity::{Count, Size};
-use crate::topology::plan::{Candidate, Estimate, Plan, plan, years};
-use crate::topology::{Endpoint, LogicalTable, Schema, Spread, Topology};
-
-/// Growth of a year that is still an estimate, in hundredths of a percent.
-const GROWTH_BASIS_POINTS_MAX: u32 = 1_000_000;
-
-/// The servers' own port: the first made-up instance has it.
-const FIRST_PORT: u16 = 3306;
-
-/// What stands in place of tables that are not known.
-const EXAMPLE_TABLE: &str = "\
-# No tables yet. Put `tables:` and yours in place of the line above, such as:
-#
-# tables:
-#   orders:
-#     shard_key: buyerId
-#     function: drds_hash
-#     name: orders_{:02}
-#     ddl: |
-#       CREATE TABLE orders (
-#         buyerId   bigint unsigned NOT NULL,
-#         orderId   bigint unsigned NOT NULL,
-#         createdAt datetime(3)     NOT NULL,
-#         PRIMARY KEY (buyerId, orderId)
-#       ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
-";
+use crate::topology::plan::{
+    Estimate, Estimates, KnownTable, PageFill, Plan, parse_estimates, plan,
+};
+use crate::topology::{Spread, Topology};
 
 /// Plan a topology from capacity estimates
 ///
-/// Shows layouts side by side, when each is full, and recommends one. Counts are written 40M,
-/// 5_000_000 or 1.5B. Nothing is connected to.
+/// Shows layouts side by side, when each is full and what its next split costs, and recommends
+/// one. Counts are written 40M, 5_000_000 or 1.5B, sizes 500G or 1.5TiB. Nothing is connected to.
+///
+/// The estimates are for one table that stands for all, or for each by name: --table member=1
+/// --table member_address=1.4 are rows for each row of the entity that --rows-per-year is of, and
+/// --table orders=40M are rows a year of its own. The same can stand in a file (--estimates), whose
+/// keys are the flags' names; a flag counts before the file.
 #[derive(clap::Args, Debug)]
 pub struct PlanArgs {
-    /// Rows that the largest table gets in the first year
-    #[arg(long, value_name = "ROWS")]
-    rows_per_year: Count,
-    /// Years to plan for
-    #[arg(long, value_name = "YEARS", default_value_t = 2)]
-    years: u32,
-    /// Rows that a physical table should not pass
-    #[arg(long, value_name = "ROWS", default_value = "5M")]
-    max_rows_per_table: Count,
-    /// Servers to start with
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    instances: u32,
-    /// Schemas in all [default: eight to an instance, and its doubles]
-    #[arg(long, value_name = "N")]
-    schemas: Option<u32>,
-    /// Rows that are there already
-    #[arg(long, value_name = "ROWS", default_value = "0")]
-    existing_rows: Count,
-    /// By how many percent each year brings more rows than the one before
-    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent, allow_hyphen_values = true)]
-    growth: u32,
-    /// Bytes of a row with its share of the indexes
-    #[arg(long, value_name = "SIZE")]
-    row_bytes: Option<Size>,
-    /// Disk of each instance for data and indexes
-    #[arg(long, value_name = "SIZE", requires = "row_bytes")]
-    disk_per_instance: Option<Size>,
-    /// Records that a user has in the largest table
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    records_per_user: u32,
+    /// Rows that come in the first year; of several years one after another: 40M,60M,90M
+    #[arg(long, value_name = "ROWS", allow_hyphen_values = true)]
+    rows_per_year: Option<Yearly>,
+    /// A table's rows for each of --rows-per-year (member_address=1.4), or its own a year
+    /// (orders=40M); can be repeated
+    #[arg(long = "table", value_name = "NAME=RATIO", allow_hyphen_values = true)]
+    table: Vec<TableShare>,
+    /// How many more rows each further year brings: 20%, or +8M [default: 0]
+    #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
+    growth: Option<Growth>,
+    /// Rows that are there already [default: 0]
+    #[arg(
+        long,
+        value_name = "ROWS",
+        alias = "existing-rows",
+        allow_hyphen_values = true
+    )]
+    start_rows: Option<Count>,
+    /// How long rows are kept: 3y, 90d [default: for ever]
+    #[arg(long, value_name = "PERIOD", allow_hyphen_values = true)]
+    retention: Option<Period>,
+    /// How far to plan ahead: 5, 5y or 60mo [default: 2]
+    #[arg(
+        long,
+        value_name = "PERIOD",
+        visible_alias = "horizon",
+        allow_hyphen_values = true
+    )]
+    years: Option<Period>,
     /// Day the first year starts [default: today]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = day, allow_hyphen_values = true)]
     start: Option<Date>,
+    /// Read estimates from this file; flags count before it
+    #[arg(long, value_name = "FILE")]
+    estimates: Option<PathBuf>,
+    /// Tables of this topology or SQL file: bytes of their rows by their DDL; --write keeps a
+    /// topology's cluster, instances and tables
+    #[arg(long, value_name = "FILE")]
+    tables: Option<PathBuf>,
+    /// Bytes of a row with its share of the indexes
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    row_bytes: Option<Size>,
+    /// How full pages are, for bytes by the DDL: 50 worst, 69 keys in random order, 94 rebuilt
+    /// [default: 69]
+    #[arg(long, value_name = "PERCENT", allow_hyphen_values = true)]
+    page_fill: Option<PageFill>,
+    /// Servers to start with [default: 2]
+    #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
+    instances: Option<u32>,
+    /// Schemas in all [default: eight to an instance, and its doubles]
+    #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
+    schemas: Option<u32>,
+    /// Rows that a physical table should not pass [default: 5M]
+    #[arg(long, value_name = "ROWS", allow_hyphen_values = true)]
+    max_rows_per_table: Option<Count>,
+    /// Bytes that a physical table should not pass, with its indexes
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    max_bytes_per_table: Option<Size>,
+    /// Disk of each instance for data and indexes
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    disk_per_instance: Option<Size>,
+    /// Schemas that an instance should not pass
+    #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
+    max_schemas_per_instance: Option<u32>,
+    /// Physical tables that an instance should not pass
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    max_tables_per_instance: Option<Count>,
+    /// Share of rows, bytes and disk that is to stay free [default: 0]
+    #[arg(long, value_name = "PERCENT", value_parser = headroom, allow_hyphen_values = true)]
+    headroom: Option<Percent>,
+    /// Bytes that a split or move copies in a second [default: 50M]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    move_rate: Option<Size>,
+    /// Records that a user has in the largest table [default: 3 where no table is named]
+    #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
+    records_per_user: Option<u32>,
     /// Write the recommended layout as a topology file
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// Show the bytes of a row of each table of this topology file; --write keeps its cluster,
-    /// instances and tables
+    /// Write the plan as a page for a browser or a printer
     #[arg(long, value_name = "FILE")]
-    tables: Option<PathBuf>,
-    /// With --write: replace the file if it is there
-    #[arg(long, requires = "write")]
+    report: Option<PathBuf>,
+    /// With --write and --report: replace the file if it is there
+    #[arg(long)]
     force: bool,
-}
-
-/// `20`, `20%` or `7.5%` as hundredths of a percent: exactly, or not at all.
-fn percent(text: &str) -> Result<u32, String> {
-    let number = text.trim();
-    let number = number.strip_suffix('%').unwrap_or(number).trim_end();
-    if number.starts_with('-') {
-        return Err("rows that become fewer need no plan; growth is 0 or more".to_owned());
-    }
-    let form = || format!("`{text}` is not a percentage; write 20 or 7.5%");
-    let (whole, fraction) = match number.split_once('.') {
-        Some((_, "")) => return Err(form()),
-        Some(parts) => parts,
-        None => (number, ""),
-    };
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) {
-        return Err(form());
-    }
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > 2 {
-        return Err(format!(
-            "`{text}` is too fine; growth has at most two decimals"
-        ));
-    }
-    let hundredths = format!("{fraction:0<2}");
-    whole
-        .parse::<u32>()
-        .ok()
-        .zip(hundredths.parse::<u32>().ok())
-        .and_then(|(whole, hundredths)| whole.checked_mul(100)?.checked_add(hundredths))
-        .filter(|points| *points <= GROWTH_BASIS_POINTS_MAX)
-        .ok_or_else(|| {
-            format!(
-                "`{text}` is not a growth that can be planned; at most {} %",
-                GROWTH_BASIS_POINTS_MAX / 100
-            )
-        })
 }
 
 /// Runs the subcommand.
 ///
 /// # Errors
-/// The estimates make no sense, or the file cannot be written.
+/// The estimates make no sense, or a file cannot be read or written.
 pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
-    let from = args.tables.as_deref().map(read).transpose()?;
-    let rows = from.as_ref().map(table_rows).unwrap_or_default();
-    let estimate = Estimate {
-        rows_per_year: args.rows_per_year.0,
-        existing_rows: args.existing_rows.0,
-        growth_basis_points: args.growth,
-        years: args.years,
-        rows_per_table_max: args.max_rows_per_table.0,
-        instances: args.instances,
-        schemas: args.schemas,
-        row_bytes: args.row_bytes.map(|size| size.0),
-        record_bytes: rows.iter().map(|row| row.record_bytes).max(),
-        disk_per_instance: args.disk_per_instance.map(|size| size.0),
-        records_per_user: args.records_per_user,
-        start: args
-            .start
-            .unwrap_or_else(|| jiff::ZonedDateTime::now().date()),
+    // What can fail early fails before anything is read.
+    for path in args.write.iter().chain(&args.report) {
+        refuse_existing(path, args.force)?;
+    }
+    let estimates = match &args.estimates {
+        Some(path) => given(&args).or(read_estimates(path)?),
+        None => given(&args),
     };
-    let failed = |fault| Error::usage("no plan can be made").cause(fault);
-    let made = plan(&estimate).map_err(failed)?;
-    // Beside the plan asked for, not in its way: it may start too close to the calendar's end.
-    let two_years = match args.years {
-        2 => None,
-        _ => plan(&Estimate {
-            years: 2,
-            ..estimate.clone()
-        })
-        .ok()
-        .map(Box::new),
-    };
-    // What can fail early fails before anything is printed.
-    let written = args
-        .write
-        .as_deref()
-        .map(|path| write(path, args.force, from, &made))
-        .transpose()?;
-    cx.out.show(&PlanReport {
-        plan: made,
-        two_years,
-        rows,
+    let from = args.tables.as_deref().map(read_tables).transpose()?;
+    let fill = estimates.page_fill.unwrap_or(RANDOM_FILL);
+    let rows: Vec<TableRow> = from.as_ref().map_or_else(Vec::new, |from| from.rows(fill));
+    let known = from
+        .as_ref()
+        .map_or_else(Vec::new, |from| from.known(&rows));
+    let today = jiff::ZonedDateTime::now().date();
+    let estimate = estimates.resolve(&known, today).map_err(|fault| {
+        let advice = fault.advice();
+        no_plan(&fault).next(advice)
     })?;
-    if let (Some(()), Some(path)) = (written, &args.write) {
-        cx.note(&format!("wrote {}", path.display()));
+    let made = plan(&estimate).map_err(|fault| no_plan(&fault).next(fault.advice()))?;
+    let report = PlanReport {
+        beside: beside(&estimate),
+        assumptions: assumptions(&estimates, &rows, fill),
+        rows,
+        plan: made,
+    };
+    let written = write_files(&args, from, &report)?;
+    cx.out.show(&report)?;
+    for note in written {
+        cx.note(&note);
     }
     Ok(Outcome::Clean)
 }
 
-/// What a row of each table takes, by its definition.
-fn table_rows(topology: &Topology) -> Vec<TableRow> {
-    topology
-        .tables
-        .values()
-        .map(|table| {
-            let size = |pages| row_size(&table.def, &Unknown, pages);
-            let full = size(Pages::Full);
-            TableRow {
-                table: table.name.clone(),
-                record_bytes: full.record.ceil() as u64,
-                full_pages_bytes: full.total(),
-                half_full_pages_bytes: size(Pages::Half).total(),
-            }
-        })
-        .collect()
+fn no_plan(fault: &dyn std::fmt::Display) -> Error {
+    Error::usage("no plan can be made").cause(fault)
 }
 
-fn write(path: &Path, force: bool, from: Option<Topology>, plan: &Plan) -> Result<()> {
-    let exists = || {
-        Error::usage("the file is there already")
-            .at(path.display().to_string())
-            .now("nothing was written")
-            .next("say --force to replace it")
+/// Two years are the published rule's horizon; beside two, five show what comes. Beside the plan
+/// asked for, not in its way: it may start too close to the calendar's end.
+fn beside(estimate: &Estimate) -> Option<Box<Plan>> {
+    let years = if estimate.horizon.is_years(2) { 5 } else { 2 };
+    let other = Estimate {
+        horizon: Period::years(years).ok()?,
+        ..estimate.clone()
     };
-    if path.exists() && !force {
-        return Err(exists());
-    }
-    let text = file_text(from, plan)?;
-    if force {
-        return write_atomically(path, &text);
-    }
-    // Someone may have written the file since it was looked for.
-    let failed = |cause: &dyn std::fmt::Display| could_not_write(path, cause);
-    prepared(path, &text)?
-        .persist_noclobber(path)
-        .map(|_| ())
-        .map_err(|fault| match fault.error.kind() {
-            std::io::ErrorKind::AlreadyExists => exists(),
-            _ => failed(&fault.error),
-        })
+    plan(&other).ok().map(Box::new)
 }
 
-/// The recommended layout as a topology file that reads back.
-fn file_text(from: Option<Topology>, plan: &Plan) -> Result<String> {
-    let layout = plan.best();
-    let instances = plan.estimate.instances;
-    let known = from.as_ref().map_or(0, |from| from.instances.len());
-    let topology = topology(from, instances, layout)?;
-    let mut text = format!(
-        "# Planned for {} rows a year from {}, {}:\n# {}\n",
-        Count(plan.estimate.rows_per_year),
-        plan.estimate.start,
-        years(plan.estimate.years),
-        plan.reason.replace(". ", ".\n# ")
-    );
-    if known < instances as usize {
-        let new: Vec<&str> = topology
-            .instances
-            .keys()
-            .skip(known)
-            .map(InstanceName::as_str)
-            .collect();
-        text.push_str(&match new.as_slice() {
-            [first, .., last] => {
-                format!("# Put in the addresses of the instances, {first} to {last}.\n")
-            }
-            _ => format!("# Put in the address of the instance {}.\n", new.concat()),
-        });
-    }
-    text.push_str(&render(&topology));
-    if topology.tables.is_empty() {
-        text.push_str(EXAMPLE_TABLE);
-    }
-    // What is written must read back.
-    parse(&text).map_err(|problems| {
-        Error::usage("the layout does not fit the tables")
-            .at(problems.to_string())
-            .now("nothing was written")
-    })?;
-    Ok(text)
-}
-
-fn read(path: &Path) -> Result<Topology> {
-    let text = std::fs::read_to_string(path).map_err(|cause| {
-        Error::usage("could not read the topology file")
-            .at(path.display().to_string())
-            .cause(cause)
-    })?;
-    parse(&text).map_err(|problems| problems.into_error(&path.display().to_string(), &text))
-}
-
-/// A file appears whole or not at all.
-pub(super) fn write_atomically(path: &Path, text: &str) -> Result<()> {
-    prepared(path, text)?
-        .persist(path)
-        .map(|_| ())
-        .map_err(|fault| could_not_write(path, &fault.error))
-}
-
-/// The text on the disk under a passing name, beside where it belongs.
-fn prepared(path: &Path, text: &str) -> Result<tempfile::NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let failed = |cause: std::io::Error| could_not_write(path, &cause);
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed)?;
-    Ok(file)
-}
-
-fn could_not_write(path: &Path, cause: &dyn std::fmt::Display) -> Error {
-    Error::usage("could not write the file")
-        .at(path.display().to_string())
-        .cause(cause)
-}
-
-/// The layout with the tables of a topology, or with none.
-fn topology(from: Option<Topology>, instances: u32, layout: &Candidate) -> Result<Topology> {
-    // Names are made for each table below: what the file's parser refuses is not made first.
-    if layout.tables > PHYSICAL_TABLES_MAX {
-        return Err(Error::usage(format!(
-            "{} physical tables are more than the {PHYSICAL_TABLES_MAX} that a topology file can \
-             have",
-            layout.tables
-        ))
-        .now("nothing was written"));
-    }
-    let bad = |fault: &dyn std::fmt::Display| Error::usage("a name cannot be made").cause(fault);
-    let (cluster, control, known, pattern, tables) = match from {
-        Some(from) => (
-            from.cluster,
-            Some(from.control),
-            from.instances,
-            from.schema_pattern,
-            from.tables,
-        ),
-        None => (
-            "my_cluster".to_owned(),
-            None,
-            IndexMap::new(),
-            NamePattern::new("my_cluster_{:02}").map_err(|fault| bad(&fault))?,
-            IndexMap::new(),
-        ),
-    };
-    let endpoints = endpoints(known, instances)?;
-    let each = layout.schemas / instances;
-    let schemas = (0..layout.schemas)
-        .map(|number| {
-            let instance = endpoints
-                .get_index((number / each) as usize)
-                .map(|(name, _)| name.clone())
-                .ok_or_else(|| bad(&"more schemas than instances hold"))?;
-            let name = SchemaName::new(pattern.name(number)).map_err(|fault| bad(&fault))?;
-            Ok(Schema { name, instance })
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let tables = tables
-        .into_iter()
-        .map(|(name, table)| Ok((name, resized(table, layout)?)))
-        .collect::<Result<_>>()?;
-    let first = endpoints.keys().next().cloned();
-    Ok(Topology {
-        cluster,
-        control: control
-            .filter(|control| endpoints.contains_key(control))
-            .or(first)
-            .ok_or_else(|| bad(&"no instance"))?,
-        instances: endpoints,
-        schema_pattern: pattern,
-        schemas,
-        tables,
-    })
-}
-
-/// The instances that are known, as many as are wanted, and made-up ones for the rest.
-fn endpoints(
-    mut known: IndexMap<InstanceName, Endpoint>,
-    instances: u32,
-) -> Result<IndexMap<InstanceName, Endpoint>> {
-    known.truncate(instances as usize);
-    let mut number: u32 = 0;
-    while known.len() < instances as usize {
-        number += 1;
-        let name = InstanceName::new(format!("rds-{number}"))
-            .map_err(|fault| Error::usage("a name cannot be made").cause(fault))?;
-        // This machine, so that a trial needs no editing. At most INSTANCES_MAX numbers are used
-        // up by names that are known, and as many by new ones.
-        let endpoint = Endpoint::Tcp {
-            host: "127.0.0.1".to_owned(),
-            port: FIRST_PORT + number as u16 - 1,
-        };
-        known.entry(name).or_insert(endpoint);
-    }
-    Ok(known)
-}
-
-/// The table with as many physical tables as the layout has.
-fn resized(table: LogicalTable, layout: &Candidate) -> Result<LogicalTable> {
-    if matches!(table.spread, Spread::Broadcast) {
-        return Ok(table);
-    }
-    let bad = |fault: &dyn std::fmt::Display| {
-        Error::usage(format!("the tables of `{}` cannot be named", table.name)).cause(fault)
-    };
-    let pattern = match table.pattern.is_numbered() || layout.tables_per_schema == 1 {
-        true => table.pattern.clone(),
-        false => NamePattern::new(&format!("{}_{{:04}}", table.name)).map_err(|f| bad(&f))?,
-    };
-    let physical = (0..layout.schemas * layout.tables_per_schema)
-        .map(|number| TableName::new(pattern.name(number)).map_err(|fault| bad(&fault)))
-        .collect::<Result<_>>()?;
-    Ok(LogicalTable {
-        pattern,
-        physical,
-        tables_per_schema: layout.tables_per_schema,
-        ..table
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::topology::plan::INSTANCES_MAX;
-
-    fn planned(instances: u32, schemas: Option<u32>, years: u32) -> Plan {
-        plan(&Estimate {
-            rows_per_year: 40_000_000,
-            existing_rows: 0,
-            growth_basis_points: 0,
-            years,
-            rows_per_table_max: 5_000_000,
-            instances,
-            schemas,
-            row_bytes: None,
-            record_bytes: None,
-            disk_per_instance: None,
-            records_per_user: 3,
-            start: jiff::civil::date(2016, 1, 1),
-        })
-        .unwrap()
-    }
-
-    fn user_center() -> Topology {
-        parse(include_str!("../../topology.yaml")).unwrap()
-    }
-
-    #[test]
-    fn a_file_without_tables_reads_back_and_shows_how_to_add_one() {
-        let text = file_text(None, &planned(2, None, 2)).unwrap();
-        insta::assert_snapshot!(text, @r#"
-        # Planned for 40M rows a year from 2016-01-01, 2 years:
-        # 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; full on 2018-01-01.
-        # It holds 80M rows of each logical table in 16 physical tables.
-        # It grows to 4, 8 or 16 instances by moving whole schemas; when it is full, each is split in two: 40M rows move.
-        # Put in the addresses of the instances, rds-1 to rds-2.
-        version: 1
-        cluster: my_cluster
-        instances:
-          rds-1: { host: "127.0.0.1", port: 3306 }
-          rds-2: { host: "127.0.0.1", port: 3307 }
-        control: rds-1
-        schemas:
-          name: "my_cluster_{:02}"
-          count: 16
-          on:
-            rds-1: "0-7"
-            rds-2: "8-15"
-        tables: {}
-        # No tables yet. Put `tables:` and yours in place of the line above, such as:
-        #
-        # tables:
-        #   orders:
-        #     shard_key: buyerId
-        #     function: drds_hash
-        #     name: orders_{:02}
-        #     ddl: |
-        #       CREATE TABLE orders (
-        #         buyerId   bigint unsigned NOT NULL,
-        #         orderId   bigint unsigned NOT NULL,
-        #         createdAt datetime(3)     NOT NULL,
-        #         PRIMARY KEY (buyerId, orderId)
-        #       ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
-        "#);
-        // Following the file's own advice gives a file that is accepted.
-        let (before, example) = text.split_once("tables: {}\n").unwrap();
-        let (_, example) = example.split_once("#\n").unwrap();
-        let example: String = example
-            .lines()
-            .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap()))
-            .collect();
-        let topology = parse(&format!("{before}{example}")).unwrap();
-        assert_eq!(topology.tables.len(), 1);
-    }
-
-    #[test]
-    fn a_file_keeps_the_tables_and_servers_and_takes_the_layout() {
-        let text = file_text(Some(user_center()), &planned(4, None, 5)).unwrap();
-        let written = parse(&text).unwrap();
-        let before = user_center();
-        assert!(text.contains("# Put in the addresses of the instances, rds-3 to rds-4.\n"));
-        assert_eq!(written.instances.len(), 4);
-        assert_eq!(written.instances[0], before.instances[0]);
-        assert_eq!(written.schemas.len(), 32);
-        assert_eq!(written.schemas[8].instance.as_str(), "rds-2");
-        assert_eq!(written.tables.len(), before.tables.len());
-        for (table, was) in written.tables.values().zip(before.tables.values()) {
-            assert_eq!(table.tables_per_schema, 2, "{}", table.name);
-            assert_eq!(table.def, was.def);
-            assert_eq!(table.spread, was.spread);
-        }
-    }
-
-    #[test]
-    fn servers_that_are_no_longer_needed_leave_and_control_moves() {
-        let mut from = user_center();
-        from.control = InstanceName::new("rds-2").unwrap();
-        let text = file_text(Some(from), &planned(1, None, 2)).unwrap();
-        let written = parse(&text).unwrap();
-        assert_eq!(written.instances.len(), 1);
-        assert_eq!(written.control.as_str(), "rds-1");
-        assert!(!text.contains("Put in"));
-    }
-
-    #[test]
-    fn the_largest_layouts_are_written_or_refused_at_once() {
-        let wide = planned(INSTANCES_MAX, Some(INSTANCES_MAX), 2);
-        assert!(file_text(None, &wide).is_ok());
-        let deep = plan(&Estimate {
-            rows_per_table_max: 10,
-            ..planned(2, Some(16_384), 2).estimate
-        })
-        .unwrap();
-        assert_eq!(
-            file_text(Some(user_center()), &deep).unwrap_err().what(),
-            "8388608 physical tables are more than the 1000000 that a topology file can have"
+fn assumptions(estimates: &Estimates, rows: &[TableRow], fill: u8) -> Vec<String> {
+    let mut assumptions = Vec::new();
+    if !rows.is_empty() && estimates.tables.is_empty() {
+        assumptions.push(
+            "each table is taken to have as many rows as the largest; --table NAME=RATIO says \
+             otherwise"
+                .to_owned(),
         );
     }
+    if !rows.is_empty() && estimates.row_bytes.is_none() {
+        assumptions.push(format!(
+            "bytes are by the DDL, pages taken as {fill} % full; {GUESS}"
+        ));
+    }
+    assumptions
+}
 
-    #[test]
-    fn growth_is_read_exactly_or_refused() {
-        for (text, points) in [
-            ("0", 0),
-            ("20", 2_000),
-            ("7.5%", 750),
-            ("0.05 %", 5),
-            ("12.500", 1_250),
-            ("10000", 1_000_000),
-        ] {
-            assert_eq!(percent(text), Ok(points), "{text}");
-        }
-        for text in [
-            "",
-            "%",
-            "%%",
-            "20%%",
-            ".5",
-            "1.",
-            "1.2.3",
-            "1e2",
-            "nan",
-            "inf",
-            "-5",
-            "0.001",
-            "10000.01",
-            "99999999999",
-            "+5",
-            "٣",
-        ] {
-            assert!(percent(text).is_err(), "{text}");
+/// The files that were asked for; tells of each.
+fn write_files(args: &PlanArgs, from: Option<Known>, report: &PlanReport) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    if let Some(path) = &args.write {
+        let topology = match from {
+            Some(Known::Topology(topology)) => Some(*topology),
+            Some(Known::Script(_)) => {
+                notes.push(format!(
+                    "{} has no tables: the SQL file does not say what they are split by",
+                    path.display()
+                ));
+                None
+            }
+            None => None,
+        };
+        write(path, args.force, &file_text(topology, &report.plan)?)?;
+        notes.push(format!("wrote {}", path.display()));
+    }
+    if let Some(path) = &args.report {
+        write(path, args.force, &page(report, &[]))?;
+        notes.push(format!("wrote {}", path.display()));
+    }
+    Ok(notes)
+}
+
+/// What the flags say.
+fn given(args: &PlanArgs) -> Estimates {
+    let mut given = Estimates {
+        start: args.start,
+        horizon: args.years,
+        instances: args.instances,
+        schemas: args.schemas,
+        rows_per_year: args.rows_per_year.clone(),
+        start_rows: args.start_rows.map(|rows| rows.0),
+        growth: args.growth,
+        retention: args.retention,
+        row_bytes: args.row_bytes.map(|size| size.0),
+        records_per_user: args.records_per_user,
+        move_rate: args.move_rate.map(|size| size.0),
+        page_fill: args.page_fill.map(|fill| fill.0),
+        rows_per_table: args.max_rows_per_table.map(|rows| rows.0),
+        bytes_per_table: args.max_bytes_per_table.map(|size| size.0),
+        disk_per_instance: args.disk_per_instance.map(|size| size.0),
+        schemas_per_instance: args.max_schemas_per_instance,
+        tables_per_instance: args.max_tables_per_instance.map(|tables| tables.0),
+        headroom: args.headroom,
+        ..Estimates::default()
+    };
+    for share in &args.table {
+        given.add_share(share.clone());
+    }
+    given
+}
+
+/// Where the tables' definitions come from.
+enum Known {
+    Topology(Box<Topology>),
+    Script(Vec<TableDef>),
+}
+
+impl Known {
+    /// The definitions of the tables that are split, by name, and what else is known of them.
+    fn definitions(&self) -> Vec<(&TableDef, KnownTable)> {
+        let known = |name: &crate::names::TableName, spread: Option<&Spread>| KnownTable {
+            name: name.clone(),
+            index_of: match spread {
+                Some(Spread::IndexTable { base, .. }) => Some(base.clone()),
+                _ => None,
+            },
+            broadcast: matches!(spread, Some(Spread::Broadcast)),
+            row_bytes: 0,
+            record_bytes: 0,
+        };
+        match self {
+            Known::Topology(topology) => topology
+                .tables
+                .values()
+                .map(|table| (&table.def, known(&table.name, Some(&table.spread))))
+                .collect(),
+            Known::Script(tables) => tables
+                .iter()
+                .map(|table| (table, known(&table.name, None)))
+                .collect(),
         }
     }
 
-    #[test]
-    fn a_file_is_replaced_only_by_force() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("t.yaml");
-        let made = planned(2, None, 2);
-        std::fs::write(&path, "mine").unwrap();
-        let refused = write(&path, false, None, &made).unwrap_err();
-        assert_eq!(refused.what(), "the file is there already");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
-        write(&path, true, None, &made).unwrap();
-        assert!(parse(&std::fs::read_to_string(&path).unwrap()).is_ok());
-        std::fs::remove_file(&path).unwrap();
-        write(&path, false, None, &made).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    /// What a row of each split table takes, by its definition.
+    fn rows(&self, fill: u8) -> Vec<TableRow> {
+        self.definitions()
+            .into_iter()
+            .filter(|(_, known)| !known.broadcast)
+            .map(|(def, known)| {
+                let size = |pages| row_size(def, &Unknown, pages);
+                let full = size(Pages::Full);
+                TableRow {
+                    table: known.name,
+                    record_bytes: full.record.ceil() as u64,
+                    disk_bytes: size(Pages::Percent(fill)).total(),
+                    full_pages_bytes: full.total(),
+                    half_full_pages_bytes: size(Pages::Half).total(),
+                }
+            })
+            .collect()
     }
+
+    fn known(&self, rows: &[TableRow]) -> Vec<KnownTable> {
+        self.definitions()
+            .into_iter()
+            .map(|(_, mut known)| {
+                if let Some(row) = rows.iter().find(|row| row.table == known.name) {
+                    (known.row_bytes, known.record_bytes) = (row.disk_bytes, row.record_bytes);
+                }
+                known
+            })
+            .collect()
+    }
+}
+
+fn read_text(what: &str, path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|cause| {
+        Error::usage(format!("could not read the {what}"))
+            .at(path.display().to_string())
+            .cause(cause)
+            .next("name a file that is there and can be read")
+    })
+}
+
+fn read_estimates(path: &Path) -> Result<Estimates> {
+    let text = read_text("file of estimates", path)?;
+    parse_estimates(&text).map_err(|problems| {
+        problems.into_error_of("file of estimates", &path.display().to_string(), &text)
+    })
+}
+
+/// A topology, or the `CREATE TABLE` statements of an SQL file, by its ending.
+fn read_tables(path: &Path) -> Result<Known> {
+    let is_sql = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("sql"));
+    if !is_sql {
+        let text = read_text("topology file", path)?;
+        return match parse(&text) {
+            Ok(topology) => Ok(Known::Topology(Box::new(topology))),
+            Err(problems) => Err(problems.into_error(&path.display().to_string(), &text)),
+        };
+    }
+    let text = read_text("SQL file", path)?;
+    let tables = create_tables(&text).map_err(|fault| {
+        Error::usage("a table's definition cannot be read")
+            .at(format!(
+                "{}:{}:{}",
+                path.display(),
+                fault.line,
+                fault.column
+            ))
+            .cause(fault.message)
+            .next("write it as SHOW CREATE TABLE prints it, or leave it out")
+    })?;
+    if tables.is_empty() {
+        return Err(Error::usage("there is no CREATE TABLE in the file")
+            .at(path.display().to_string())
+            .next("take a dump of the definitions: mysqldump --no-data SCHEMA"));
+    }
+    for (index, table) in tables.iter().enumerate() {
+        if tables[..index]
+            .iter()
+            .any(|before| before.name == table.name)
+        {
+            return Err(Error::usage(format!("`{}` is there twice", table.name))
+                .at(path.display().to_string())
+                .next("leave one of them"));
+        }
+    }
+    Ok(Known::Script(tables))
 }

@@ -8,6 +8,7 @@ pub mod create;
 pub mod explain;
 pub mod fill;
 pub mod plan;
+pub mod plan_page;
 pub mod rebalance;
 pub mod route;
 pub mod status;
@@ -19,6 +20,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::topology::plan::quantity::Size;
 
 /// What a command has found out.
 pub trait Report: Serialize {
@@ -142,18 +144,7 @@ pub fn counted(number: u64, noun: &str) -> String {
 
 /// Bytes in the binary unit that keeps them short, `1.5 GiB`.
 pub fn bytes(number: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut value = number as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{number} B")
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
+    Size(number).to_string()
 }
 
 #[cfg(test)]

@@ -43,6 +43,10 @@ pub struct Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
+    pub(super) fn one(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+
     /// The problems.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
@@ -50,6 +54,11 @@ impl Problems {
 
     /// The problems as one error: each with its place and the line it stands in.
     pub fn into_error(self, path: &str, text: &str) -> Error {
+        self.into_error_of("topology file", path, text)
+    }
+
+    /// The same of another kind of file.
+    pub fn into_error_of(self, file: &str, path: &str, text: &str) -> Error {
         let lines: Vec<&str> = text.lines().collect();
         let mut list = String::new();
         for problem in &self.0 {
@@ -71,8 +80,8 @@ impl Problems {
             }
         }
         let what = match self.0.len() {
-            1 => "the topology file has a problem".to_owned(),
-            n => format!("the topology file has {n} problems"),
+            1 => format!("the {file} has a problem"),
+            n => format!("the {file} has {n} problems"),
         };
         Error::usage(what).at(list)
     }
@@ -98,7 +107,7 @@ impl fmt::Display for Problems {
 
 /// A YAML mapping in the file's order, keys with their place.
 #[derive(Debug)]
-struct Entries<T>(Vec<(Spanned<String>, T)>);
+pub(super) struct Entries<T>(pub(super) Vec<(Spanned<String>, T)>);
 
 impl<T> Default for Entries<T> {
     fn default() -> Self {
@@ -208,18 +217,11 @@ pub fn parse_with(
         });
         checker.wrong(at.unwrap_or_default(), message);
     }
-    match topology {
-        Some(topology) if checker.problems.is_empty() => Ok(topology),
-        _ => {
-            let mut problems = checker.problems;
-            problems.sort_by_key(|problem| (problem.line, problem.column));
-            Err(Problems(problems))
-        }
-    }
+    checker.finish(topology)
 }
 
 /// The YAML reader's error in our words.
-fn shape_problem(error: &serde_yaml::Error) -> Problem {
+pub(super) fn shape_problem(error: &serde_yaml::Error) -> Problem {
     use serde_yaml::Error as Yaml;
     let (line, column) = error
         .location()
@@ -276,7 +278,7 @@ fn strip_place(message: &str) -> String {
 }
 
 /// `; did you mean `x`?`, or the list where nothing is near.
-fn nearest<S: AsRef<str>>(text: &str, valid: &[S]) -> String {
+pub(super) fn nearest<S: AsRef<str>>(text: &str, valid: &[S]) -> String {
     let best = valid
         .iter()
         .map(|candidate| {
@@ -301,9 +303,10 @@ fn nearest<S: AsRef<str>>(text: &str, valid: &[S]) -> String {
 
 /// Where something stands, without the value.
 #[derive(Clone, Copy, Default)]
-struct At(u64, u64);
+pub(super) struct At(u64, u64);
 
-trait Placed {
+/// What has a place in the file.
+pub(super) trait Placed {
     fn at(&self) -> At;
 }
 
@@ -313,13 +316,26 @@ impl<T> Placed for Spanned<T> {
     }
 }
 
+/// Collects everything that is wrong in a file.
 #[derive(Default)]
-struct Checker {
+pub(super) struct Checker {
     problems: Vec<Problem>,
 }
 
 impl Checker {
-    fn wrong(&mut self, at: At, message: impl Into<String>) {
+    /// What was made, if nothing is wrong.
+    pub(super) fn finish<T>(self, made: Option<T>) -> Result<T, Problems> {
+        match made {
+            Some(made) if self.problems.is_empty() => Ok(made),
+            _ => {
+                let mut problems = self.problems;
+                problems.sort_by_key(|problem| (problem.line, problem.column));
+                Err(Problems(problems))
+            }
+        }
+    }
+
+    pub(super) fn wrong(&mut self, at: At, message: impl Into<String>) {
         self.problems.push(Problem {
             line: at.0,
             column: at.1,
@@ -328,7 +344,7 @@ impl Checker {
     }
 
     /// The value, or `None` with the error noted.
-    fn take<T, E: fmt::Display>(&mut self, at: At, result: Result<T, E>) -> Option<T> {
+    pub(super) fn take<T, E: fmt::Display>(&mut self, at: At, result: Result<T, E>) -> Option<T> {
         result
             .map_err(|error| self.wrong(at, error.to_string()))
             .ok()

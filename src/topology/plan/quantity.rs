@@ -18,6 +18,22 @@ pub enum QuantityError {
         /// The forms that are taken.
         forms: &'static str,
     },
+    /// Less than nothing.
+    #[error("`{text}` is less than nothing; write {forms}")]
+    Negative {
+        /// The text.
+        text: String,
+        /// The forms that are taken.
+        forms: &'static str,
+    },
+    /// Another flag stands where the number should.
+    #[error("the {what} is missing; write {forms}")]
+    Missing {
+        /// Count or size.
+        what: &'static str,
+        /// The forms that are taken.
+        forms: &'static str,
+    },
     /// Not a whole number after the unit is applied.
     #[error("`{0}` is not a whole number")]
     Fraction(String),
@@ -91,6 +107,15 @@ fn parse(
         forms,
     };
     let trimmed = text.trim();
+    if trimmed.starts_with("--") {
+        return Err(QuantityError::Missing { what, forms });
+    }
+    if trimmed.starts_with('-') {
+        return Err(QuantityError::Negative {
+            text: text.to_owned(),
+            forms,
+        });
+    }
     let split = trimmed
         .find(|c: char| !(c.is_ascii_digit() || c == '_' || c == ',' || c == '.'))
         .unwrap_or(trimmed.len());
@@ -138,7 +163,7 @@ fn parse(
 }
 
 /// `1,234,567`.
-fn is_in_thousands(number: &str) -> bool {
+pub(super) fn is_in_thousands(number: &str) -> bool {
     let mut groups = number.split(',');
     let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
     groups
@@ -169,6 +194,23 @@ impl fmt::Display for Count {
             },
         );
         f.pad(&text)
+    }
+}
+
+impl fmt::Display for Size {
+    /// In the binary unit that keeps it short, `1.5 GiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let mut value = self.0 as f64;
+        let mut unit = 0;
+        while value >= 1024.0 && unit + 1 < UNITS.len() {
+            value /= 1024.0;
+            unit += 1;
+        }
+        match unit {
+            0 => f.pad(&format!("{} B", self.0)),
+            _ => f.pad(&format!("{value:.1} {}", UNITS[unit])),
+        }
     }
 }
 
