@@ -508,14 +508,22 @@ fn a_plan_with_disks_says_when_they_are_full() {
     exit code 0
     -- stdout
     40M rows a year, 25 % more each year, from 2016-01-01: 90M records and 33.5 GiB after 2 years, about 30M users at 3 records each
-    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+----------------------+-----------------------------------+-------------------+--------------------------------------+-----------+
-    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle                 | lasts until                       | first limit       | next split                           | takes     |
-    +=============================================================================================================================================================================================================================================+
-    |    |         2 |      16 |           1 |     16 |  5,625,000 |    2.1 GiB |    45,000,000 |      16.8 GiB | 0 % rows, 16 % disk  | 2017-10-20 (1.8 years, too short) | rows per table    | to 32 schemas: 40M rows, 14.9 GiB    | 6 minutes |
-    | => |         2 |      16 |           2 |     32 |  2,812,500 |    1.0 GiB |    45,000,000 |      16.8 GiB | 43 % rows, 16 % disk | 2018-04-13 (2.3 years)            | disk per instance | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
-    |    |         2 |      32 |           1 |     32 |  2,812,500 |    1.0 GiB |    45,000,000 |      16.8 GiB | 43 % rows, 16 % disk | 2018-04-13 (2.3 years)            | disk per instance | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
-    |    |         2 |      64 |           1 |     64 |  1,406,250 |  536.4 MiB |    45,000,000 |      16.8 GiB | 71 % rows, 16 % disk | 2018-04-13 (2.3 years)            | disk per instance | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
-    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+----------------------+-----------------------------------+-------------------+--------------------------------------+-----------+
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+----------------------+
+    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle                 |
+    +==================================================================================================================================+
+    |    |         2 |      16 |           1 |     16 |  5,625,000 |    2.1 GiB |    45,000,000 |      16.8 GiB | 0 % rows, 16 % disk  |
+    | => |         2 |      16 |           2 |     32 |  2,812,500 |    1.0 GiB |    45,000,000 |      16.8 GiB | 43 % rows, 16 % disk |
+    |    |         2 |      32 |           1 |     32 |  2,812,500 |    1.0 GiB |    45,000,000 |      16.8 GiB | 43 % rows, 16 % disk |
+    |    |         2 |      64 |           1 |     64 |  1,406,250 |  536.4 MiB |    45,000,000 |      16.8 GiB | 71 % rows, 16 % disk |
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+----------------------+
+    +----+-----------+---------+-------------+-----------------------------------+-------------------+--------------------+-----------------------+--------------------------------------+-----------+
+    |    | instances | schemas | tables each | lasts until                       | first limit       | rows per table met | disk per instance met | next split                           | takes     |
+    +================================================================================================================================================================================================+
+    |    |         2 |      16 |           1 | 2017-10-20 (1.8 years, too short) | rows per table    | 2017-10-20         | 2018-04-13            | to 32 schemas: 40M rows, 14.9 GiB    | 6 minutes |
+    | => |         2 |      16 |           2 | 2018-04-13 (2.3 years)            | disk per instance | 2019-02-06         | 2018-04-13            | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
+    |    |         2 |      32 |           1 | 2018-04-13 (2.3 years)            | disk per instance | 2019-02-06         | 2018-04-13            | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
+    |    |         2 |      64 |           1 | 2018-04-13 (2.3 years)            | disk per instance | 2020-12-01         | 2018-04-13            | to 4 instances: 53.7M rows, 20.0 GiB | 7 minutes |
+    +----+-----------+---------+-------------+-----------------------------------+-------------------+--------------------+-----------------------+--------------------------------------+-----------+
     recommended: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, disk per instance, on 2018-04-13. It holds 160M rows of a logical table in 32 physical tables and grows to 4, 8 or 16 instances by moving whole schemas; on 2018-04-13 half of the schemas move to as many new instances, 4 in all: 53.7M rows move (20.0 GiB, 7 minutes at 50.0 MiB a second), and it lasts until 2019-02-06.
     for 5 years, 328.3M rows of about 109.4M users: 16 schemas of 8 tables on 8 instances: the smallest layout that lasts 5 years (4 instances would meet disk per instance on 2019-10-19); it meets its first limit, disk per instance, on 2021-10-31.
 
@@ -545,13 +553,20 @@ fn a_plan_for_known_tables_shows_the_bytes_of_their_rows() {
     | email_verify                       | 40M rows a year |    80,000,000 |        92 |          155 |           11.5 GiB |
     | member_company                     | 40M rows a year |    80,000,000 |       114 |          191 |           14.2 GiB |
     +------------------------------------+-----------------+---------------+-----------+--------------+--------------------+
-    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+------------------------+--------------------------------------+------------+
-    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle | lasts until            | next split                           | takes      |
-    +===============================================================================================================================================================================================+
-    | => |         2 |      16 |           1 |     16 |  5,000,000 |    1.6 GiB |   240,000,000 |      50.9 GiB | 0 %  | 2018-01-01 (2.0 years) | to 32 schemas: 240M rows, 50.9 GiB   | 18 minutes |
-    |    |         2 |      32 |           1 |     32 |  2,500,000 |  810.6 MiB |   240,000,000 |      50.9 GiB | 50 % | 2020-01-01 (4.0 years) | to 64 schemas: 480M rows, 101.7 GiB  | 35 minutes |
-    |    |         2 |      64 |           1 |     64 |  1,250,000 |  405.3 MiB |   240,000,000 |      50.9 GiB | 75 % | 2024-01-01 (8.0 years) | to 128 schemas: 960M rows, 203.4 GiB | 70 minutes |
-    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+------------------------+--------------------------------------+------------+
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+
+    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle |
+    +==================================================================================================================+
+    | => |         2 |      16 |           1 |     16 |  5,000,000 |    1.6 GiB |   240,000,000 |      50.9 GiB | 0 %  |
+    |    |         2 |      32 |           1 |     32 |  2,500,000 |  810.6 MiB |   240,000,000 |      50.9 GiB | 50 % |
+    |    |         2 |      64 |           1 |     64 |  1,250,000 |  405.3 MiB |   240,000,000 |      50.9 GiB | 75 % |
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+
+    +----+-----------+---------+-------------+------------------------+--------------------------------------+------------+
+    |    | instances | schemas | tables each | lasts until            | next split                           | takes      |
+    +=====================================================================================================================+
+    | => |         2 |      16 |           1 | 2018-01-01 (2.0 years) | to 32 schemas: 240M rows, 50.9 GiB   | 18 minutes |
+    |    |         2 |      32 |           1 | 2020-01-01 (4.0 years) | to 64 schemas: 480M rows, 101.7 GiB  | 35 minutes |
+    |    |         2 |      64 |           1 | 2024-01-01 (8.0 years) | to 128 schemas: 960M rows, 203.4 GiB | 70 minutes |
+    +----+-----------+---------+-------------+------------------------+--------------------------------------+------------+
     recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, rows per table, on 2018-01-01. It holds 80M rows of a logical table in 16 physical tables and grows to 4, 8 or 16 instances by moving whole schemas; on 2018-01-01 each schema is split in two, 32 in all: 240M rows move (50.9 GiB, 18 minutes at 50.0 MiB a second), and it lasts until 2020-01-01.
     for 5 years, 1.2B rows: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; it meets its first limit, rows per table, on 2024-01-01.
     note: each table is taken to have as many rows as the largest; --table NAME=RATIO says otherwise
@@ -575,18 +590,30 @@ fn a_plan_of_named_tables_adds_them_up_against_every_limit() {
     | member_company                     | 1M rows a year, 20 % more each year    |  2,080,000 |     4,368,000 |       114 |          191 |          795.6 MiB |
     | member_login_account_memberAccount | 37.1M rows a year, 20 % more each year | 74,100,000 |   155,610,000 |        79 |          133 |           19.3 GiB |
     +------------------------------------+----------------------------------------+------------+---------------+-----------+--------------+--------------------+
-    +----+-----------+---------+-------------+--------+------------------------+------------------------+----------------------------+----------------------+----------------------+-----------------------------------+-------------------+---------------------------------------+------------+
-    |    | instances | schemas | tables each | tables |             rows/table |             size/table |              rows/instance |        size/instance | idle                 | lasts until                       | first limit       | next split                            | takes      |
-    +===========================================================================================================================================================================================================================================================================================+
-    |    |         2 |      16 |           4 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  | 2017-10-25 (1.8 years, too short) | disk per instance | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
-    |    |         2 |      32 |           2 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  | 2017-10-25 (1.8 years, too short) | disk per instance | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
-    |    |         2 |      64 |           1 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  | 2017-10-25 (1.8 years, too short) | disk per instance | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
-    |    |         4 |      16 |           2 |     32 | 2,315,625 -> 4,862,813 |   523.4 MiB -> 1.1 GiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 0 % rows, 47 % disk  | 2017-05-20 (1.4 years, too short) | rows per table    | to 32 schemas: 204M rows, 41.7 GiB    | 15 minutes |
-    |    |         4 |      32 |           1 |     32 | 2,315,625 -> 4,862,813 |   523.4 MiB -> 1.1 GiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 0 % rows, 47 % disk  | 2017-05-20 (1.4 years, too short) | rows per table    | to 64 schemas: 204M rows, 41.7 GiB    | 15 minutes |
-    | => |         4 |      16 |           4 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk | 2019-09-27 (3.7 years)            | rows per table    | to 32 schemas: 408M rows, 83.5 GiB    | 29 minutes |
-    |    |         4 |      32 |           2 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk | 2019-09-27 (3.7 years)            | rows per table    | to 64 schemas: 408M rows, 83.5 GiB    | 29 minutes |
-    |    |         4 |      64 |           1 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk | 2019-09-27 (3.7 years)            | rows per table    | to 128 schemas: 408M rows, 83.5 GiB   | 29 minutes |
-    +----+-----------+---------+-------------+--------+------------------------+------------------------+----------------------------+----------------------+----------------------+-----------------------------------+-------------------+---------------------------------------+------------+
+    +----+-----------+---------+-------------+--------+------------------------+------------------------+----------------------------+----------------------+----------------------+
+    |    | instances | schemas | tables each | tables |             rows/table |             size/table |              rows/instance |        size/instance | idle                 |
+    +==============================================================================================================================================================================+
+    |    |         2 |      16 |           4 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  |
+    |    |         2 |      32 |           2 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  |
+    |    |         2 |      64 |           1 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB | 118,040,000 -> 247,884,000 | 24.1 GiB -> 50.7 GiB | 39 % rows, 0 % disk  |
+    |    |         4 |      16 |           2 |     32 | 2,315,625 -> 4,862,813 |   523.4 MiB -> 1.1 GiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 0 % rows, 47 % disk  |
+    |    |         4 |      32 |           1 |     32 | 2,315,625 -> 4,862,813 |   523.4 MiB -> 1.1 GiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 0 % rows, 47 % disk  |
+    | => |         4 |      16 |           4 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk |
+    |    |         4 |      32 |           2 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk |
+    |    |         4 |      64 |           1 |     64 | 1,157,813 -> 2,431,407 | 261.7 MiB -> 549.5 MiB |  59,020,000 -> 123,942,000 | 12.1 GiB -> 25.4 GiB | 39 % rows, 47 % disk |
+    +----+-----------+---------+-------------+--------+------------------------+------------------------+----------------------------+----------------------+----------------------+
+    +----+-----------+---------+-------------+-----------------------------------+-------------------+--------------------+-----------------------+---------------------------------------+------------+
+    |    | instances | schemas | tables each | lasts until                       | first limit       | rows per table met | disk per instance met | next split                            | takes      |
+    +==================================================================================================================================================================================================+
+    |    |         2 |      16 |           4 | 2017-10-25 (1.8 years, too short) | disk per instance | 2019-09-27         | 2017-10-25            | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
+    |    |         2 |      32 |           2 | 2017-10-25 (1.8 years, too short) | disk per instance | 2019-09-27         | 2017-10-25            | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
+    |    |         2 |      64 |           1 | 2017-10-25 (1.8 years, too short) | disk per instance | 2019-09-27         | 2017-10-25            | to 4 instances: 234.7M rows, 48.0 GiB | 17 minutes |
+    |    |         4 |      16 |           2 | 2017-05-20 (1.4 years, too short) | rows per table    | 2017-05-20         | 2020-04-14            | to 32 schemas: 204M rows, 41.7 GiB    | 15 minutes |
+    |    |         4 |      32 |           1 | 2017-05-20 (1.4 years, too short) | rows per table    | 2017-05-20         | 2020-04-14            | to 64 schemas: 204M rows, 41.7 GiB    | 15 minutes |
+    | => |         4 |      16 |           4 | 2019-09-27 (3.7 years)            | rows per table    | 2019-09-27         | 2020-04-14            | to 32 schemas: 408M rows, 83.5 GiB    | 29 minutes |
+    |    |         4 |      32 |           2 | 2019-09-27 (3.7 years)            | rows per table    | 2019-09-27         | 2020-04-14            | to 64 schemas: 408M rows, 83.5 GiB    | 29 minutes |
+    |    |         4 |      64 |           1 | 2019-09-27 (3.7 years)            | rows per table    | 2019-09-27         | 2020-04-14            | to 128 schemas: 408M rows, 83.5 GiB   | 29 minutes |
+    +----+-----------+---------+-------------+-----------------------------------+-------------------+--------------------+-----------------------+---------------------------------------+------------+
     recommended: 16 schemas of 4 tables on 4 instances: the smallest layout that lasts 2 years (2 instances would meet disk per instance on 2017-10-25); it meets its first limit, rows per table, on 2019-09-27. It holds 256M rows of a logical table in 64 physical tables and grows to 8 or 16 instances by moving whole schemas; on 2019-09-27 each schema is split in two, 32 in all: 408M rows move (83.5 GiB, 29 minutes at 50.0 MiB a second), and it lasts until 2020-04-14.
     for 5 years, 1.1B rows: 16 schemas of 8 tables on 8 instances: the smallest layout that lasts 5 years (4 instances would meet disk per instance on 2020-04-14); it meets its first limit, rows per table, on 2022-08-20.
 
@@ -608,16 +635,26 @@ fn a_plan_by_year_with_retention() {
     exit code 0
     -- stdout
     40M, 60M, 90M rows in the first 3 years, kept 3 years, from 2016-01-01: 270M records and 75.4 GiB after 60 months, about 90M users at 3 records each
-    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+-----------------------------------+-------------------------------------+-----------+
-    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle | lasts until                       | next split                          | takes     |
-    +========================================================================================================================================================================================================+
-    |    |         2 |      16 |           1 |     16 | 16,875,000 |    4.7 GiB |   135,000,000 |      37.7 GiB | 0 %  | 2017-09-02 (1.7 years, too short) | to 32 schemas: 40.1M rows, 11.2 GiB | 4 minutes |
-    |    |         2 |      16 |           2 |     32 |  8,437,500 |    2.4 GiB |   135,000,000 |      37.7 GiB | 0 %  | 2018-09-02 (2.7 years, too short) | to 32 schemas: 80.1M rows, 22.4 GiB | 8 minutes |
-    |    |         2 |      32 |           1 |     32 |  8,437,500 |    2.4 GiB |   135,000,000 |      37.7 GiB | 0 %  | 2018-09-02 (2.7 years, too short) | to 64 schemas: 80.1M rows, 22.4 GiB | 8 minutes |
-    | => |         2 |      16 |           4 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % | over 100 years                    | none                                |           |
-    |    |         2 |      32 |           2 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % | over 100 years                    | none                                |           |
-    |    |         2 |      64 |           1 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % | over 100 years                    | none                                |           |
-    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+-----------------------------------+-------------------------------------+-----------+
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+
+    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle |
+    +==================================================================================================================+
+    |    |         2 |      16 |           1 |     16 | 16,875,000 |    4.7 GiB |   135,000,000 |      37.7 GiB | 0 %  |
+    |    |         2 |      16 |           2 |     32 |  8,437,500 |    2.4 GiB |   135,000,000 |      37.7 GiB | 0 %  |
+    |    |         2 |      32 |           1 |     32 |  8,437,500 |    2.4 GiB |   135,000,000 |      37.7 GiB | 0 %  |
+    | => |         2 |      16 |           4 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % |
+    |    |         2 |      32 |           2 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % |
+    |    |         2 |      64 |           1 |     64 |  4,218,750 |    1.2 GiB |   135,000,000 |      37.7 GiB | 15 % |
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+
+    +----+-----------+---------+-------------+-----------------------------------+-------------------------------------+-----------+
+    |    | instances | schemas | tables each | lasts until                       | next split                          | takes     |
+    +==============================================================================================================================+
+    |    |         2 |      16 |           1 | 2017-09-02 (1.7 years, too short) | to 32 schemas: 40.1M rows, 11.2 GiB | 4 minutes |
+    |    |         2 |      16 |           2 | 2018-09-02 (2.7 years, too short) | to 32 schemas: 80.1M rows, 22.4 GiB | 8 minutes |
+    |    |         2 |      32 |           1 | 2018-09-02 (2.7 years, too short) | to 64 schemas: 80.1M rows, 22.4 GiB | 8 minutes |
+    | => |         2 |      16 |           4 | over 100 years                    | none                                |           |
+    |    |         2 |      32 |           2 | over 100 years                    | none                                |           |
+    |    |         2 |      64 |           1 | over 100 years                    | none                                |           |
+    +----+-----------+---------+-------------+-----------------------------------+-------------------------------------+-----------+
     recommended: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 60 months, and no limit is met in a hundred years. It holds 320M rows of a logical table in 64 physical tables and grows to 4, 8 or 16 instances by moving whole schemas.
     for 2 years, 100M rows of about 33.3M users: 16 schemas of 2 tables on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, rows per table, on 2018-09-02.
     note: the published rule plans for one to two years: what is bought for later stands idle

@@ -220,13 +220,20 @@ fn an_sql_file_gives_the_bytes_of_rows() {
     | member | 10M rows a year |    20,000,000 |        51 |           63 |            1.2 GiB |
     | a<b&"c | 1M rows a year  |     2,000,000 |       540 |          664 |            1.2 GiB |
     +--------+-----------------+---------------+-----------+--------------+--------------------+
-    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+-------------------------+-------------------------------------+-----------+
-    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle | lasts until             | next split                          | takes     |
-    +==============================================================================================================================================================================================+
-    | => |         2 |      16 |           1 |     16 |  1,250,000 |   79.2 MiB |    11,000,000 |       1.2 GiB | 75 % | 2024-01-01 (8.0 years)  | to 32 schemas: 44M rows, 4.8 GiB    | 2 minutes |
-    |    |         2 |      32 |           1 |     32 |    625,000 |   39.6 MiB |    11,000,000 |       1.2 GiB | 87 % | 2032-01-01 (16.0 years) | to 64 schemas: 88M rows, 9.6 GiB    | 4 minutes |
-    |    |         2 |      64 |           1 |     64 |    312,500 |   19.8 MiB |    11,000,000 |       1.2 GiB | 93 % | 2048-01-01 (32.0 years) | to 128 schemas: 176M rows, 19.3 GiB | 7 minutes |
-    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+-------------------------+-------------------------------------+-----------+
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+
+    |    | instances | schemas | tables each | tables | rows/table | size/table | rows/instance | size/instance | idle |
+    +==================================================================================================================+
+    | => |         2 |      16 |           1 |     16 |  1,250,000 |   79.2 MiB |    11,000,000 |       1.2 GiB | 75 % |
+    |    |         2 |      32 |           1 |     32 |    625,000 |   39.6 MiB |    11,000,000 |       1.2 GiB | 87 % |
+    |    |         2 |      64 |           1 |     64 |    312,500 |   19.8 MiB |    11,000,000 |       1.2 GiB | 93 % |
+    +----+-----------+---------+-------------+--------+------------+------------+---------------+---------------+------+
+    +----+-----------+---------+-------------+-------------------------+-------------------------------------+-----------+
+    |    | instances | schemas | tables each | lasts until             | next split                          | takes     |
+    +====================================================================================================================+
+    | => |         2 |      16 |           1 | 2024-01-01 (8.0 years)  | to 32 schemas: 44M rows, 4.8 GiB    | 2 minutes |
+    |    |         2 |      32 |           1 | 2032-01-01 (16.0 years) | to 64 schemas: 88M rows, 9.6 GiB    | 4 minutes |
+    |    |         2 |      64 |           1 | 2048-01-01 (32.0 years) | to 128 schemas: 176M rows, 19.3 GiB | 7 minutes |
+    +----+-----------+---------+-------------+-------------------------+-------------------------------------+-----------+
     recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, rows per table, on 2024-01-01. It holds 80M rows of a logical table in 16 physical tables and grows to 4, 8 or 16 instances by moving whole schemas; on 2024-01-01 each schema is split in two, 32 in all: 44M rows move (4.8 GiB, 2 minutes at 50.0 MiB a second), and it lasts until 2032-01-01.
     for 5 years, 55M rows: 16 schemas of one table on 2 instances: the smallest layout that lasts 5 years; it meets its first limit, rows per table, on 2024-01-01.
     note: bytes are by the DDL, pages taken as 94 % full; texts are taken as half as long as they may be up to 20 characters, and an eighth of what they may be above that; one character in four as a long one; TEXT, BLOB and JSON as 512 bytes; one in five nullable values as NULL

@@ -61,6 +61,23 @@ impl Grid {
         }
     }
 
+    /// Those of the columns, in their order.
+    fn of(&self, columns: impl Fn(usize) -> bool) -> Grid {
+        let kept: Vec<usize> = (0..self.header.len()).filter(|at| columns(*at)).collect();
+        let pick = |cells: &[String]| {
+            kept.iter()
+                .filter_map(|at| cells.get(*at).cloned())
+                .collect()
+        };
+        Grid {
+            header: pick(&self.header),
+            rows: self.rows.iter().map(|row| pick(row)).collect(),
+            numbers: (0..kept.len())
+                .filter(|at| self.numbers.contains(&kept[*at]))
+                .collect(),
+        }
+    }
+
     fn text(&self, view: &View) -> String {
         let mut table = view.table(&self.header);
         for row in &self.rows {
@@ -78,7 +95,7 @@ impl Report for PlanReport {
         if let Some(tables) = tables(self) {
             text.push_str(&format!("{}\n", tables.text(view)));
         }
-        text.push_str(&candidates(plan, "=>").text(view));
+        text.push_str(&candidates_text(plan, view));
         text.push_str(&format!("\nrecommended: {} {}", plan.reason, plan.later));
         if let Some(other) = &self.beside {
             text.push_str(&format!("\n{}", beside(other)));
@@ -95,6 +112,26 @@ impl Report for PlanReport {
         text
     }
 }
+
+/// The candidates as one table, or where that would be too wide to read as two: what each holds,
+/// and when it is full.
+fn candidates_text(plan: &Plan, view: &View) -> String {
+    /// Which layout it is: the mark, instances, schemas, tables of each.
+    const LAYOUT: usize = 4;
+    let grid = candidates(plan, "=>");
+    let times = grid.header.iter().position(|header| header == LASTS_UNTIL);
+    match times {
+        Some(times) if plan.bytes_at_horizon.is_some() => {
+            let holds = grid.of(|at| at < times);
+            let lasts = grid.of(|at| at < LAYOUT || at >= times);
+            format!("{}\n{}", holds.text(view), lasts.text(view))
+        }
+        _ => grid.text(view),
+    }
+}
+
+/// The first column that is about time.
+const LASTS_UNTIL: &str = "lasts until";
 
 /// `one row`, `40M rows`.
 pub(super) fn rows(number: u64) -> String {
@@ -308,10 +345,17 @@ pub(super) fn candidates(plan: &Plan, mark: &str) -> Grid {
         grid.column("size/instance", true, size);
     }
     grid.column("idle", false, each(&idle));
-    grid.column("lasts until", false, each(&lasts_until));
+    grid.column(LASTS_UNTIL, false, each(&lasts_until));
     if has_more_limits(plan) {
         let first = each(&|c| c.first_limit.map_or("", |limit| limit.words()).to_owned());
         grid.column("first limit", false, first);
+    }
+    // The limits of a candidate are in the order of the plan's curves, and others behind them.
+    if plan.curves.len() > 1 {
+        for (index, curve) in plan.curves.iter().enumerate() {
+            let met = each(&|c| c.limits.get(index).map_or_else(String::new, met_on));
+            grid.column(&format!("{} met", curve.limit.words()), false, met);
+        }
     }
     grid.column("next split", false, each(&next_split));
     if plan.bytes_at_horizon.is_some() {
@@ -401,13 +445,13 @@ pub(super) fn limits_of(estimate: &Estimate, candidate: &Candidate) -> Grid {
     grid.column("now", true, each(&|state| amount(state, state.now)));
     let then = each(&|state| amount(state, state.at_horizon));
     grid.column(&format!("after {}", estimate.horizon), true, then);
-    grid.column(
-        "met on",
-        false,
-        each(&|state| match state.met {
-            Some(date) => date.to_string(),
-            None => "not in 100 years".to_owned(),
-        }),
-    );
+    grid.column("met on", false, each(&met_on));
     grid
+}
+
+fn met_on(state: &LimitState) -> String {
+    match state.met {
+        Some(date) => date.to_string(),
+        None => "not in 100 years".to_owned(),
+    }
 }

@@ -28,7 +28,7 @@ pub struct Candidate {
     pub now: Load,
     /// At the horizon.
     pub at_horizon: Load,
-    /// Every limit, and when it is met.
+    /// Every limit, and when it is met: first those of the plan's curves, in their order.
     pub limits: Vec<LimitState>,
     /// The limit that is met first.
     pub first_limit: Option<LimitKind>,
