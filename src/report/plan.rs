@@ -95,7 +95,11 @@ impl Report for PlanReport {
         if let Some(tables) = tables(self) {
             text.push_str(&format!("{}\n", tables.text(view)));
         }
-        text.push_str(&candidates_text(plan, view));
+        let grids: Vec<String> = candidates(plan, "=>")
+            .iter()
+            .map(|grid| grid.text(view))
+            .collect();
+        text.push_str(&grids.join("\n"));
         text.push_str(&format!("\nrecommended: {} {}", plan.reason, plan.later));
         if let Some(other) = &self.beside {
             text.push_str(&format!("\n{}", beside(other)));
@@ -110,23 +114,6 @@ impl Report for PlanReport {
             text.push_str(&format!("\nnote: {note}"));
         }
         text
-    }
-}
-
-/// The candidates as one table, or where that would be too wide to read as two: what each holds,
-/// and when it is full.
-fn candidates_text(plan: &Plan, view: &View) -> String {
-    /// Which layout it is: the mark, instances, schemas, tables of each.
-    const LAYOUT: usize = 4;
-    let grid = candidates(plan, "=>");
-    let times = grid.header.iter().position(|header| header == LASTS_UNTIL);
-    match times {
-        Some(times) if plan.bytes_at_horizon.is_some() => {
-            let holds = grid.of(|at| at < times);
-            let lasts = grid.of(|at| at < LAYOUT || at >= times);
-            format!("{}\n{}", holds.text(view), lasts.text(view))
-        }
-        _ => grid.text(view),
     }
 }
 
@@ -301,8 +288,23 @@ fn has_more_limits(plan: &Plan) -> bool {
     plan.best().limits.len() > 1 || plan.estimate.limits.headroom_basis_points.0 > 0
 }
 
-/// The candidates; the recommended one has the mark.
-pub(super) fn candidates(plan: &Plan, mark: &str) -> Grid {
+/// The candidates as one table, or where that would be too wide to read as two: what each holds,
+/// and when it is full. The recommended one has the mark.
+pub(super) fn candidates(plan: &Plan, mark: &str) -> Vec<Grid> {
+    /// Which layout it is: the mark, instances, schemas, tables of each.
+    const LAYOUT: usize = 4;
+    let grid = all_of_candidates(plan, mark);
+    let times = grid.header.iter().position(|header| header == LASTS_UNTIL);
+    match times {
+        Some(times) if plan.bytes_at_horizon.is_some() => vec![
+            grid.of(|at| at < times),
+            grid.of(|at| at < LAYOUT || at >= times),
+        ],
+        _ => vec![grid],
+    }
+}
+
+fn all_of_candidates(plan: &Plan, mark: &str) -> Grid {
     let all = &plan.candidates;
     let each = |cell: &dyn Fn(&Candidate) -> String| all.iter().map(cell).collect::<Vec<_>>();
     // What is there now, before what will be, where something is.

@@ -87,10 +87,9 @@ pub fn page(report: &PlanReport, skew: &[SkewBars]) -> String {
         push(&mut body, &curve_figure(plan, curve));
     }
     push(&mut body, "</section>\n<section><h2>Candidates</h2>\n");
-    push(
-        &mut body,
-        &table(&candidates(plan, "\u{25b6}"), Some(plan.recommended)),
-    );
+    for grid in candidates(plan, "\u{25b6}") {
+        push(&mut body, &table(&grid, Some(plan.recommended)));
+    }
     push(
         &mut body,
         "<p class=\"small\">idle: of the room, what stands empty at the horizon.</p></section>\n",
@@ -225,7 +224,7 @@ fn table(grid: &Grid, marked: Option<usize>) -> String {
                     escape(now),
                     escape(then)
                 ),
-                None => escape(cell),
+                None => sentence(cell),
             };
             let _ = write!(out, "<td{}>{cell}</td>", class(column));
         }
