@@ -30,8 +30,9 @@ use crate::topology::{Spread, Topology};
 ///
 /// The estimates are for one table that stands for all, or for each by name: --table member=1
 /// --table member_address=1.4 are rows for each row of the entity that --rows-per-year is of, and
-/// --table orders=40M are rows a year of its own. The same can stand in a file (--estimates), whose
-/// keys are the flags' names; a flag counts before the file.
+/// --table orders=40M are rows a year of its own. The same can stand in a file (--estimates): its
+/// keys are the flags' names, the limits under `limits:` without their `max`; a flag counts before
+/// the file.
 #[derive(clap::Args, Debug)]
 pub struct PlanArgs {
     /// Rows that come in the first year; of several years one after another: 40M,60M,90M

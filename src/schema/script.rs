@@ -45,6 +45,8 @@ pub fn create_tables(sql: &str) -> Result<Vec<TableDef>, DdlError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn names(sql: &str) -> Vec<String> {
@@ -75,5 +77,16 @@ mod tests {
         assert_eq!(fault.line, 4, "{fault}");
         let fault = create_tables("SET a = 1; CREATE TABLE (k int)").unwrap_err();
         assert!(fault.line == 1 && fault.column > 11, "{fault}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(
+            text in "\\PC{0,40}|(create table |[ab(),;`'\"*/#-]|int| not null|primary key|\n){0,30}",
+        ) {
+            if let Err(fault) = create_tables(&text) {
+                prop_assert!(fault.line as usize <= text.lines().count().max(1) + 1);
+            }
+        }
     }
 }

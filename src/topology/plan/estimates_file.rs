@@ -80,6 +80,7 @@ type Scalar = Option<Spanned<Text>>;
 #[serde(deny_unknown_fields)]
 struct EstimatesFile {
     start: Scalar,
+    #[serde(alias = "years")]
     horizon: Scalar,
     instances: Scalar,
     schemas: Scalar,
@@ -334,6 +335,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(file.horizon.unwrap().to_string(), "60 months");
+        assert_eq!(parse("years: 60mo").unwrap().horizon, file.horizon);
         assert_eq!(
             file.rows_per_year,
             Some(Yearly(vec![13_000_000, 15_000_000, 20_000_000]))

@@ -437,7 +437,7 @@ fn rows_on(table: &TableEstimate, start: Date, date: Date) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn a_recommended_layout_satisfies_every_limit_until_its_date(estimate in estimates()) {
