@@ -198,11 +198,12 @@ fn decimal_text(value: u64, decimals: usize) -> String {
 
 /// How many more rows each year brings than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Growth {
     /// By this share of what the year before brought.
+    #[serde(rename = "compound_basis_points")]
     Compound(Percent),
     /// By this many rows.
+    #[serde(rename = "linear_rows")]
     Linear(u64),
 }
 

@@ -417,7 +417,7 @@ impl Layouts<'_> {
             rows: half(&self.volume.rows),
             bytes,
             minutes: bytes.map(|bytes| {
-                let seconds = bytes.div_ceil(self.estimate.move_rate.max(1));
+                let seconds = bytes.div_ceil(self.estimate.move_bytes_per_second.max(1));
                 seconds.div_ceil(60)
             }),
             lasts_until: first_met(&self.limits(after)).map(|(_, date)| date),

@@ -251,7 +251,7 @@ impl Estimates {
                 headroom_basis_points: self.headroom.unwrap_or_default(),
             },
             records_per_user: self.records_per_user.or(no_names.then_some(3)),
-            move_rate: self.move_rate.unwrap_or(MOVE_RATE),
+            move_bytes_per_second: self.move_rate.unwrap_or(MOVE_RATE),
         })
     }
 

@@ -81,7 +81,7 @@ pub struct Estimate {
     /// Records that a user has in the largest table, where users are to be counted.
     pub records_per_user: Option<u32>,
     /// Bytes that a split or move copies in a second.
-    pub move_rate: u64,
+    pub move_bytes_per_second: u64,
 }
 
 /// What is expected of one logical table.
@@ -462,7 +462,7 @@ fn check(estimate: &Estimate) -> Result<(), PlanError> {
     if estimate.records_per_user == Some(0) {
         return Err(PlanError::NoRecords);
     }
-    if estimate.move_rate == 0 {
+    if estimate.move_bytes_per_second == 0 {
         return Err(PlanError::NoMoveRate);
     }
     if limits.schemas_per_instance == Some(0) {

@@ -76,7 +76,7 @@ pub(super) fn later(estimate: &Estimate, best: &Candidate) -> String {
                 " ({}, {} at {} a second)",
                 Size(bytes),
                 duration(minutes),
-                Size(estimate.move_rate)
+                Size(estimate.move_bytes_per_second)
             ),
             _ => String::new(),
         };

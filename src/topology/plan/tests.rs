@@ -18,7 +18,7 @@ fn estimate() -> Estimate {
         schemas: None,
         limits: Limits::default(),
         records_per_user: Some(3),
-        move_rate: MOVE_RATE,
+        move_bytes_per_second: MOVE_RATE,
     }
 }
 
@@ -308,7 +308,7 @@ fn nonsense_is_refused_with_what_to_do() {
     insta::assert_snapshot!(refused(&|e| e.limits.disk_per_instance = Some(1)), @"disk per instance is a limit, and the bytes of a row are not known; give --row-bytes, or --tables FILE to have them computed from the DDL");
     insta::assert_snapshot!(refused(&|e| e.instances = 0), @"a layout has at least one instance; say --instances 1 or more");
     insta::assert_snapshot!(refused(&|e| e.schemas = Some(0)), @"a layout has at least one schema; say --schemas 16, or leave it out to see eight to an instance and its doubles");
-    insta::assert_snapshot!(refused(&|e| e.move_rate = 0), @"a move copies at least one byte a second; say --move-rate 50M or what your network has");
+    insta::assert_snapshot!(refused(&|e| e.move_bytes_per_second = 0), @"a move copies at least one byte a second; say --move-rate 50M or what your network has");
     insta::assert_snapshot!(refused(&|e| e.records_per_user = Some(0)), @"a user has at least one record; say --records-per-user 1 or more");
     insta::assert_snapshot!(refused(&|e| e.limits.schemas_per_instance = Some(0)), @"an instance has at least one schema; say --max-schemas-per-instance 8 or leave it out");
     insta::assert_snapshot!(refused(&|e| e.limits.tables_per_instance = Some(0)), @"the limit of tables per instance is 0: nothing fits; raise --max-tables-per-instance, or lower --headroom");
@@ -553,7 +553,7 @@ proptest! {
         rest in (any::<u64>(), prop::option::of(any::<u32>()), any::<u32>(), -9_999i16..=9_999),
     ) {
         let (rows_per_table, bytes_per_table, disk_per_instance, schemas_per_instance, tables_per_instance, headroom) = limits;
-        let (move_rate, records_per_user, broadcast_tables, year) = rest;
+        let (move_bytes_per_second, records_per_user, broadcast_tables, year) = rest;
         let _ = plan(&Estimate {
             start: jiff::civil::date(year, 2, 28),
             horizon: format!("{days}d").parse().unwrap(),
@@ -561,7 +561,7 @@ proptest! {
                 name: None, start_rows, rows_per_year, growth, row_bytes: row, record_bytes: None,
                 retention: months.map(|months| format!("{months}mo").parse().unwrap()),
             }],
-            broadcast_tables, instances, schemas, records_per_user, move_rate,
+            broadcast_tables, instances, schemas, records_per_user, move_bytes_per_second,
             limits: Limits {
                 rows_per_table, bytes_per_table, disk_per_instance, schemas_per_instance,
                 tables_per_instance, headroom_basis_points: Percent(headroom),
