@@ -153,7 +153,7 @@ pub(crate) fn summary(plan: &Plan) -> String {
             estimate.horizon,
         );
         text.push_str(&users(plan, ", about "));
-        if estimate.records_per_user.is_some() {
+        if plan.users_at_horizon.is_some_and(|users| users > 0) {
             text.push_str(&match estimate.records_per_user {
                 Some(1) => " at one record each".to_owned(),
                 records => format!(" at {} records each", records.unwrap_or_default()),
@@ -183,7 +183,7 @@ pub(crate) fn summary(plan: &Plan) -> String {
 
 fn users(plan: &Plan, before: &str) -> String {
     match plan.users_at_horizon {
-        None => String::new(),
+        None | Some(0) => String::new(),
         Some(1) => format!("{before}one user"),
         Some(users) => format!("{before}{} users", Count(users)),
     }
