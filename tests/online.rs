@@ -79,7 +79,7 @@ impl Fleet {
         fleet.ok(&["create"]);
         for shard in 0..6u64 {
             let mut conn = conn(&fleet.sandbox, if shard < 3 { "rds-1" } else { "rds-2" }).await;
-            let rows = if shard % 3 == 2 { 20_000 } else { 100 };
+            let rows = if shard % 3 == 2 { 8_000 } else { 100 };
             for part in (1..=rows).collect::<Vec<u64>>().chunks(2_000) {
                 let values: Vec<String> = part
                     .iter()
@@ -188,7 +188,7 @@ async fn write(sandbox: Sandbox, shard: u64, seed: u64, stop: Arc<AtomicBool>) -
     let mut known = Known::default();
     let mut refused_since: Option<Instant> = None;
     // The rows that are there, in the middle and at the end of the key's range.
-    for n in (1..=20_000u64).filter(|n| n % 97 == 0) {
+    for n in (1..=8_000u64).filter(|n| n % 97 == 0) {
         let id = n * 6 + shard;
         known.members.insert(id, (format!("a{id}"), None));
     }
@@ -238,7 +238,7 @@ fn transaction(random: &mut ChaCha8Rng, shard: u64, known: &Known) -> (Vec<Strin
         match random.random_range(0..8) {
             0 | 1 => {
                 let id = random.random_range(1..=30_000u64) * 97 * 6 + shard;
-                if id > 20_000 * 6 && !members.contains_key(&id) {
+                if id > 8_000 * 6 && !members.contains_key(&id) {
                     // Never used before: that of a deleted row may live on in another.
                     let account = format!("w{}-{}", known.writes, statements.len());
                     statements.push(format!(
@@ -408,7 +408,7 @@ impl Writers {
             }
             assert_eq!(own.len(), known.members.len(), "members of shop_{shard:02}");
             assert_eq!(own, known.members, "members of shop_{shard:02}");
-            assert_eq!(others, 20_000 - 20_000 / 97);
+            assert_eq!(others, 8_000 - 8_000 / 97);
             let logins: Vec<(String, u64, i64)> = conn
                 .query(format!(
                     "SELECT name, id, counter FROM shop_{shard:02}.login_{shard:02}"
