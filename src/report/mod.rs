@@ -4,6 +4,7 @@
 //! struct itself, so both faces always tell the same.
 
 pub mod answer;
+pub mod check;
 pub mod create;
 pub mod explain;
 pub mod fill;

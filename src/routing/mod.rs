@@ -30,6 +30,7 @@ pub mod functions;
 mod sql;
 #[cfg(test)]
 mod tests;
+pub mod traps;
 
 use std::collections::BTreeSet;
 

@@ -4,6 +4,8 @@
 //! stops at the first fault, as a parser must. The second pass checks the meaning and reports
 //! everything wrong at once.
 
+pub mod places;
+
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::marker::PhantomData;

@@ -1,7 +1,9 @@
 //! The topology: which instances there are, which schemas lie on them, which logical tables are
 //! split over the schemas and how.
 
+pub mod capacity;
 pub mod create;
+pub mod drift;
 pub mod file;
 pub mod plan;
 
@@ -231,6 +233,14 @@ impl Topology {
 
     /// What a person should know of a topology that is sound all the same.
     pub fn warnings(&self) -> Vec<String> {
+        self.cautions()
+            .into_iter()
+            .map(|(_, message)| message)
+            .collect()
+    }
+
+    /// The same, each with the table that it is about; `None` where it is about the placement.
+    pub fn cautions(&self) -> Vec<(Option<TableName>, String)> {
         let mut warnings = Vec::new();
         let counts: Vec<usize> = self
             .instances
@@ -246,9 +256,9 @@ impl Topology {
                 .zip(&counts)
                 .map(|(instance, count)| format!("{instance} {count}"))
                 .collect();
-            warnings.push(format!(
-                "the schemas are placed unevenly: {}",
-                each.join(", ")
+            warnings.push((
+                None,
+                format!("the schemas are placed unevenly: {}", each.join(", ")),
             ));
         }
         for table in self.tables.values() {
@@ -258,11 +268,12 @@ impl Topology {
                 .iter()
                 .find(|column| column.auto_increment);
             if let (Some(column), Some(_)) = (counts_itself, table.spread.split()) {
-                warnings.push(format!(
+                let message = format!(
                     "`{}` of `{}` is AUTO_INCREMENT: each physical table counts for itself, so ids \
                      meet",
                     column.name, table.name
-                ));
+                );
+                warnings.push((Some(table.name.clone()), message));
             }
         }
         warnings
