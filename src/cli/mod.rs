@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, the flags they share, and what a subcommand gets to
 //! work with.
 
+pub mod check;
 pub mod create;
 pub mod demo;
 pub mod fill;
@@ -53,6 +54,7 @@ Exit codes:
 #[derive(Subcommand, Debug)]
 enum Command {
     Plan(Box<plan::PlanArgs>),
+    Check(check::CheckArgs),
     Create(create::CreateArgs),
     Fill(fill::FillArgs),
     Status(status::StatusArgs),
@@ -150,7 +152,14 @@ impl Context {
     /// # Errors
     /// The file cannot be read or has problems; the sandbox does not have an instance of it.
     pub fn topology(&self) -> Result<Topology> {
-        let mut topology = read_topology(&self.global.topology)?;
+        self.at_sandbox(read_topology(&self.global.topology)?)
+    }
+
+    /// The topology with the addresses of `--sandbox`, where that is given.
+    ///
+    /// # Errors
+    /// The sandbox does not have an instance of it.
+    pub fn at_sandbox(&self, mut topology: Topology) -> Result<Topology> {
         if let Some(name) = &self.global.sandbox {
             let sandbox = Home::from_env()?.open(name)?;
             for (instance, endpoint) in &mut topology.instances {
@@ -244,13 +253,17 @@ const TOPOLOGY_BYTES_MAX: u64 = 16 << 20;
 /// It cannot be read, or has problems: all of them, each with its place.
 pub fn read_topology(path: &Path) -> Result<Topology> {
     let (text, shown) = (topology_text(path)?, path.display().to_string());
-    topology::file::parse_with(&text, |topology| {
+    parse_topology(&text).map_err(|problems| problems.into_error(&shown, &text))
+}
+
+/// The topology of a text, if it is sound and can be routed.
+fn parse_topology(text: &str) -> std::result::Result<Topology, topology::file::Problems> {
+    topology::file::parse_with(text, |topology| {
         crate::routing::check(topology)
             .into_iter()
             .map(|(table, fault)| (table, fault.to_string()))
             .collect()
     })
-    .map_err(|problems| problems.into_error(&shown, &text))
 }
 
 fn topology_text(path: &Path) -> Result<String> {
@@ -344,7 +357,7 @@ impl Command {
             | Command::Job(_)
             | Command::Sandbox(_)
             | Command::Demo(_) => true,
-            Command::Plan(_) | Command::Route(_) | Command::Verify(_) => false,
+            Command::Plan(_) | Command::Check(_) | Command::Route(_) | Command::Verify(_) => false,
         }
     }
 }
@@ -352,6 +365,7 @@ impl Command {
 async fn dispatch(cx: &mut Context, command: Command) -> Result<Outcome> {
     match command {
         Command::Plan(args) => plan::run(cx, *args).await,
+        Command::Check(args) => check::run(cx, args).await,
         Command::Create(args) => create::run(cx, args).await,
         Command::Route(args) => route::run(cx, args).await,
         Command::Fill(args) => fill::run(cx, args).await,

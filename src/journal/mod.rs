@@ -4,6 +4,8 @@
 //! lease is taken, and each save compares it in its own transaction, so a run that lost the lease
 //! cannot save any more. [`adopt`] writes the first version of the shard map.
 
+pub mod capacity;
+
 use crate::error::{Error, Result};
 use crate::mysql::control::{self, JobRow, LeaseRow, MapRow};
 use crate::mysql::{Conn, Server, Servers};

@@ -10,6 +10,7 @@ pub mod control;
 pub mod copy;
 pub mod credentials;
 pub mod fence;
+pub mod history;
 pub mod inspect;
 pub mod live;
 pub mod moving;
@@ -17,6 +18,7 @@ pub mod option_file;
 pub mod query;
 pub mod row;
 pub mod server;
+pub mod state;
 pub mod tail;
 pub mod write;
 

@@ -149,6 +149,8 @@ pub struct CheckRun {
     pub check: Check,
     /// How it stands.
     pub level: Level,
+    /// Whether nothing of it could be looked at.
+    pub skipped: bool,
     /// What was checked, in a line.
     pub summary: String,
     /// Milliseconds that it took.
@@ -163,10 +165,18 @@ impl CheckRun {
         Self {
             check,
             level: cases.iter().map(Case::level).max().unwrap_or(Level::Ok),
+            skipped: false,
             summary: summary.into(),
             took_ms,
             cases,
         }
+    }
+
+    /// The same, of which nothing could be looked at.
+    #[must_use]
+    pub fn skipped(mut self) -> Self {
+        self.skipped = true;
+        self
     }
 
     /// Everything it found.
@@ -253,14 +263,14 @@ impl Report for CheckReport {
     fn text(&self, _: &View) -> String {
         let mut text = format!("{}: {}", self.topology, self.verdict());
         for run in &self.checks {
-            let level = match run.level {
-                Level::Note => Level::Ok,
-                level => level,
+            let word = match run.level {
+                Level::Ok | Level::Note if run.skipped => "skipped",
+                Level::Note => Level::Ok.word(),
+                level => level.word(),
             };
             text.push_str(&format!(
-                "\n  {:<8}  {:<7}  {}",
+                "\n  {:<8}  {word:<7}  {}",
                 run.check.name(),
-                level.word(),
                 run.summary
             ));
             let mut shown: Vec<&Finding> = run

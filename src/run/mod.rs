@@ -1,5 +1,6 @@
 //! Loops that join decisions to servers.
 
+pub mod check;
 pub mod create;
 pub mod fill;
 pub mod interrupt;
