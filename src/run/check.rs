@@ -17,7 +17,7 @@ use crate::error::{Class, Error, Result};
 use crate::journal;
 use crate::journal::capacity as history;
 use crate::mysql::state::{self, Facts, Presence};
-use crate::mysql::{Server, Servers, control, inspect};
+use crate::mysql::{Conn, Server, Servers, control, inspect};
 use crate::names::{InstanceName, SchemaName};
 use crate::report::check::{
     Case, Check, CheckRun, Finding, Level, capacity_summary, gauge_sentence, level_of,
@@ -237,6 +237,19 @@ fn append(path: &PathBuf, line: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// The grant on the tool's own tables that this account lacks.
+fn grant(rights: &str, account: Option<&str>) -> String {
+    format!(
+        "GRANT {rights} ON `{}`.* TO {}",
+        control::SCHEMA,
+        account.unwrap_or("the user")
+    )
+}
+
+fn is_unread(unread: &[(InstanceName, Option<String>)], control: &InstanceName) -> bool {
+    unread.iter().any(|(name, _)| name == control)
+}
+
 struct Fleet<'a> {
     topology: &'a Topology,
     places: &'a Places,
@@ -309,16 +322,18 @@ impl Fleet<'_> {
             .ask(|server| async move {
                 let mut conn = server.conn().await?;
                 let facts = state::facts(server, &mut conn).await?;
-                let map = control::shard_map(server, &mut conn).await;
-                Ok((facts, map))
+                let map = self.map_on(server, &mut conn).await?;
+                let account = state::account(&mut conn).await;
+                Ok((facts, map, account))
             })
             .await;
         let mut facts: Vec<(InstanceName, Facts)> = Vec::new();
         let mut maps: Vec<(InstanceName, Option<u64>)> = Vec::new();
+        let mut unread = Vec::new();
         for (name, answer) in answers {
             let mut case = Case::new(name.as_str());
             match answer {
-                Ok((of_server, map)) => {
+                Ok((of_server, map, account)) => {
                     if of_server.read_only {
                         case.findings.push(Finding::new(
                             "read_only",
@@ -327,15 +342,8 @@ impl Fleet<'_> {
                         ));
                     }
                     match map {
-                        Ok(map) => maps.push((name.clone(), map.map(|map| map.version))),
-                        Err(error) => case.findings.push(Finding::new(
-                            "shard_map_unread",
-                            Level::Warning,
-                            format!(
-                                "the shard map on {name} cannot be read: {}",
-                                error.summary()
-                            ),
-                        )),
+                        Some(map) => maps.push((name.clone(), map)),
+                        None => unread.push((name.clone(), account)),
                     }
                     facts.push((name, of_server));
                 }
@@ -345,9 +353,9 @@ impl Fleet<'_> {
         }
         cases.extend(self.unreached());
         cases.push(self.alike(&facts));
-        let (case, version) = self.shard_map(&maps).await;
+        let (case, version) = self.shard_map(&maps, &unread).await;
         cases.push(case);
-        cases.push(self.jobs().await);
+        cases.push(self.jobs(&unread).await);
         cases.extend(self.steps().await);
         let mut versions: Vec<String> = self
             .servers
@@ -373,6 +381,16 @@ impl Fleet<'_> {
         };
         let summary = format!("{} reached{versions}{map}", self.reached());
         CheckRun::new(Check::Live, summary, ms(started), cases)
+    }
+
+    /// The version of the shard map on an instance, if there is one; `None` where the user may
+    /// not read it.
+    async fn map_on(&self, server: &Server, conn: &mut Conn) -> Result<Option<Option<u64>>> {
+        if state::table(server, conn, control::SCHEMA, "shard_map").await? == Presence::Refused {
+            return Ok(None);
+        }
+        let map = control::shard_map(server, conn).await?;
+        Ok(Some(map.map(|map| map.version)))
     }
 
     /// Whether the servers are different ones, and alike in what matters.
@@ -440,8 +458,30 @@ impl Fleet<'_> {
     }
 
     /// Whether the file is the shard map in force, and every instance has it. The version.
-    async fn shard_map(&self, maps: &[(InstanceName, Option<u64>)]) -> (Case, Option<u64>) {
+    async fn shard_map(
+        &self,
+        maps: &[(InstanceName, Option<u64>)],
+        unread: &[(InstanceName, Option<String>)],
+    ) -> (Case, Option<u64>) {
         let mut case = Case::new("shard map");
+        if let Some((_, account)) = unread.first() {
+            let names: Vec<&InstanceName> = unread.iter().map(|(name, _)| name).collect();
+            case.findings.push(Finding {
+                places: names.iter().map(ToString::to_string).collect(),
+                next: Some(grant("SELECT", account.as_deref())),
+                ..Finding::new(
+                    "shard_map_unread",
+                    Level::Error,
+                    format!(
+                        "shard map and jobs on {} cannot be read with the user's rights",
+                        list(&names)
+                    ),
+                )
+            });
+        }
+        if is_unread(unread, &self.topology.control) {
+            return (case, None);
+        }
         let control = match self.servers.get(&self.topology.control) {
             Ok(control) => control,
             Err(_) => {
@@ -492,8 +532,12 @@ impl Fleet<'_> {
     }
 
     /// Jobs that are open.
-    async fn jobs(&self) -> Case {
+    async fn jobs(&self, unread: &[(InstanceName, Option<String>)]) -> Case {
         let mut case = Case::new("jobs");
+        if is_unread(unread, &self.topology.control) {
+            case.skipped = Some("they cannot be read with the user's rights".to_owned());
+            return case;
+        }
         let Ok(control) = self.servers.get(&self.topology.control) else {
             case.skipped = Some("the control instance was not reached".to_owned());
             return case;
@@ -816,7 +860,15 @@ impl Fleet<'_> {
             let run = CheckRun::new(Check::Capacity, summary, ms(started), vec![general]);
             return (run.skipped(), None);
         }
-        let (basis, last) = self.basis(from_file, &now, &mut general).await;
+        let refused = match &options.history {
+            History::Control => self.history_refused(&mut general).await,
+            History::File(_) => false,
+        };
+        let (basis, last) = if refused {
+            (Err("the user may not read the history".to_owned()), None)
+        } else {
+            self.basis(from_file, &now, &mut general).await
+        };
         let today = options
             .now
             .to_zoned_datetime(jiff::tz::TimeZone::UTC)
@@ -829,7 +881,9 @@ impl Fleet<'_> {
             &options.limits,
             today,
         );
-        self.keep(&now, last, &mut general).await;
+        if !refused {
+            self.keep(&now, last, &mut general).await;
+        }
         if let Basis::None { why } = &found.basis {
             general.findings.push(Finding::new(
                 "growth_unknown",
@@ -973,12 +1027,12 @@ impl Fleet<'_> {
                                 .iter()
                                 .map(|table| format!("{name}/{table}"))
                                 .collect(),
-                            next: Some("GRANT SELECT on them: a count reads the table".to_owned()),
+                            next: Some("GRANT SELECT on them to the user".to_owned()),
                             ..Finding::new(
-                                "not_counted",
+                                "not_measured",
                                 Level::Error,
                                 format!(
-                                    "{} on {name} may not be counted with the user's rights",
+                                    "{} on {name} cannot be measured with the user's rights",
                                     list(&refused)
                                 ),
                             )
@@ -1010,6 +1064,14 @@ impl Fleet<'_> {
         let mut sizes = inspect::table_sizes(server, &schemas).await?;
         sizes.retain(|name, _| wanted.contains(name));
         let mut refused = Vec::new();
+        let mut conn = server.conn().await?;
+        for (schema, table) in wanted.iter().filter(|name| !sizes.contains_key(*name)) {
+            // Missing is what `drift` says; not to be seen is what hides how full it is.
+            if state::table(server, &mut conn, schema, table).await? == Presence::Refused {
+                refused.push(format!("{schema}.{table}"));
+            }
+        }
+        drop(conn);
         let mut found = BTreeMap::new();
         if !self.options.exact {
             for (name, size) in sizes {
@@ -1047,6 +1109,36 @@ impl Fleet<'_> {
         Ok((found, refused))
     }
 
+    /// Whether the user has no rights on the history; then that is said.
+    async fn history_refused(&self, case: &mut Case) -> bool {
+        let Ok(control) = self.servers.get(&self.topology.control) else {
+            return false;
+        };
+        let Ok(mut conn) = control.conn().await else {
+            return false;
+        };
+        let presence = state::table(control, &mut conn, control::SCHEMA, "capacity_history").await;
+        let refused = matches!(presence, Ok(Presence::Refused));
+        if refused {
+            let account = state::account(&mut conn).await;
+            case.findings.push(Finding {
+                next: Some(format!(
+                    "{}, or name a file with --history FILE",
+                    grant("CREATE, SELECT, INSERT", account.as_deref())
+                )),
+                ..Finding::new(
+                    "history_unread",
+                    Level::Warning,
+                    format!(
+                        "the history of capacity on {} cannot be read with the user's rights",
+                        control.name()
+                    ),
+                )
+            });
+        }
+        refused
+    }
+
     /// The measurement that growth is taken from, and when the last of the same kind was taken.
     async fn basis(
         &self,
@@ -1075,16 +1167,16 @@ impl Fleet<'_> {
                 last(&taken),
             );
         }
+        let control = match self.servers.get(&self.topology.control) {
+            Ok(control) => control,
+            Err(_) => return (Err("the control instance was not reached".to_owned()), None),
+        };
         let mut unread = |error: &Error| {
             case.findings.push(Finding {
                 next: Some("name a file with --history FILE".to_owned()),
                 ..Finding::new("history_unread", Level::Warning, error.summary())
             });
             "the history could not be read".to_owned()
-        };
-        let control = match self.servers.get(&self.topology.control) {
-            Ok(control) => control,
-            Err(_) => return (Err("the control instance was not reached".to_owned()), None),
         };
         let kept = match history::kept(control, &self.topology.cluster).await {
             Ok(kept) => kept.unwrap_or_default(),

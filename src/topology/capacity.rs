@@ -302,6 +302,12 @@ impl Gauge {
         let share = u128::from(self.now) * 10_000 / u128::from(self.limit.max(1));
         u64::try_from(share).unwrap_or(u64::MAX)
     }
+
+    /// Compares the shares of their limits, without rounding.
+    fn fuller_than(&self, other: &Gauge) -> std::cmp::Ordering {
+        let cross = |a: &Gauge, b: &Gauge| u128::from(a.now) * u128::from(b.limit);
+        cross(self, other).cmp(&cross(other, self))
+    }
 }
 
 /// What the gate says.
@@ -384,10 +390,14 @@ pub fn baseline(history: &[Taken], now: Timestamp, exact: bool) -> Result<usize,
             .min();
         return Err(match oldest {
             None => "first measurement".to_owned(),
-            Some(at) => format!(
-                "the history is {} hours long, and growth needs a day",
-                now.duration_since(at).as_hours()
-            ),
+            Some(at) => {
+                let length = match now.duration_since(at).as_hours() {
+                    0 => "not an hour".to_owned(),
+                    1 => "an hour".to_owned(),
+                    hours => format!("{hours} hours"),
+                };
+                format!("the history is {length} long, and growth needs a day")
+            }
         });
     }
     let recent = |(_, taken): &&(usize, &Taken)| age_days(taken) <= AGE_DAYS_MAX;
@@ -521,7 +531,7 @@ pub fn capacity(
     gauges.sort_by(|a, b| {
         a.full
             .cmp(&b.full)
-            .then_with(|| b.fill_basis_points().cmp(&a.fill_basis_points()))
+            .then_with(|| b.fuller_than(a))
             .then_with(|| a.what.cmp(&b.what))
     });
     Capacity {

@@ -503,7 +503,10 @@ impl fmt::Display for Group {
             }
             write!(f, "{} of {} agree, ", compared.agreeing, compared.looked_at)?;
         }
-        write!(f, "{} {}", list(&self.at), self.phrase)
+        match self.at.as_slice() {
+            [one] => write!(f, "{one} {}", self.phrase),
+            several => write!(f, "{}: {}", self.phrase, list(several)),
+        }
     }
 }
 

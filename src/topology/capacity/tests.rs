@@ -321,6 +321,10 @@ proptest! {
         // And comes before everything else.
         let fulls: Vec<Full> = found.gauges.iter().map(|gauge| gauge.full).collect();
         prop_assert!(fulls.is_sorted());
+        let same_date = found.gauges.windows(2).filter(|pair| pair[0].full == pair[1].full);
+        for pair in same_date {
+            prop_assert!(pair[0].now >= pair[1].now, "the fuller of two comes first");
+        }
     }
 
     #[test]

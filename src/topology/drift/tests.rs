@@ -126,7 +126,7 @@ fn many_that_say_the_same_are_one_group_and_all_are_each() {
             }
         },
         &[
-            "table_differs member: 0 of 16 agree, user_center_00.member_00, user_center_03.member_03, user_center_06.member_06 and 3 more engine is MyISAM, wanted InnoDB",
+            "table_differs member: 0 of 16 agree, engine is MyISAM, wanted InnoDB: user_center_00.member_00, user_center_03.member_03, user_center_06.member_06 and 3 more",
             "table_differs member: each of 16 lacks index `idx_mobile` (mobile)",
         ],
     );
@@ -176,7 +176,7 @@ fn a_schema_is_missing_misplaced_or_there_twice() {
             rds_2.schemas.insert("user_center_04".to_owned());
         },
         &[
-            "schema_missing -: user_center_01, user_center_03 is missing on rds-1",
+            "schema_missing -: is missing on rds-1: user_center_01, user_center_03",
             "schema_misplaced -: user_center_02 lies on rds-2 and belongs on rds-1",
             "schema_twice -: user_center_04 lies on rds-2 as well as on rds-1, where it belongs",
         ],
@@ -219,7 +219,7 @@ fn tables_of_an_open_job_are_no_drift() {
         },
         &[hidden],
         &[
-            "table_hidden -: user_center_02._shardctl_7f2a01_0, user_center_02._shardctl_7f2a01_0 is a table that the open job 7f2a01 has hidden",
+            "table_hidden -: is a table that the open job 7f2a01 has hidden: user_center_02._shardctl_7f2a01_0, user_center_02._shardctl_7f2a01_0",
             "table_hidden member: 15 of 16 agree, user_center_02.member_02 is hidden by the open job 7f2a01",
         ],
     );
