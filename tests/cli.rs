@@ -33,6 +33,7 @@ fn the_help_lists_every_subcommand() {
 
     Commands:
       plan       Plan a topology from capacity estimates
+      check      Check the file, the servers and the capacity: a gate for CI
       create     Create the schemas and tables that the servers lack
       fill       Fill an empty user center with generated members
       status     Show instances, schemas, rows, bytes and the fill against the limit
@@ -130,6 +131,268 @@ fn help_of_plan() {
       -v, --verbose...            Log what is done to stderr (repeat for more)
       -q, --quiet                 No progress and no notes on stderr
     ");
+}
+
+#[test]
+fn help_of_check() {
+    insta::assert_snapshot!(shardctl(&["check", "-h"]), @r"
+    exit code 0
+    -- stdout
+    Check the file, the servers and the capacity: a gate for CI
+
+    Usage: shardctl check [OPTIONS]
+
+    Options:
+          --capacity  Measure rows and bytes: what is full first, and when
+          --drift     Compare every schema and table with the file
+          --routing   Look for routing traps in the file; needs no server
+          --live      Look at the servers' state: shard map, jobs, settings that differ, keys that leave
+                      shards empty
+      -h, --help      Print help (see more with '--help')
+
+    Capacity:
+          --exact                          Count the rows instead of taking the servers' estimates
+          --horizon <TIME>                 How long the capacity must hold: 12mo, 2y, 6w or 90d
+                                           [default: 12mo]
+          --warn <TIME>                    What is full sooner is warned of [default: the horizon]
+          --fail <TIME>                    What is full sooner is a failure [default: the horizon]
+          --max-rows-per-table <ROWS>      Rows that a physical table should not pass [default: 5M]
+          --max-bytes-per-instance <SIZE>  Bytes that the schemas of an instance should not pass
+          --rows-per-year <[TABLE=]ROWS>   Growth where it was not measured: rows a year of all sharded
+                                           tables, or of one (can be repeated)
+          --history <FILE>                 Keep measurements in this file of JSON lines, not on the
+                                           control instance
+          --no-record                      Do not keep this measurement
+
+    For CI:
+          --junit <FILE>             Write the results as JUnit XML
+          --annotations <FORMAT>     Mark the findings in the topology file, as this CI system shows
+                                     them [possible values: github, gitlab, azure, sarif]
+          --annotations-file <FILE>  Write the annotations to this file; gitlab and sarif need it,
+                                     github and azure read stdout
+
+    Global options:
+      -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
+      -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
+                                  json, vertical, csv, tsv, ndjson]
+          --defaults-file <FILE>  Read credentials from this MySQL option file only
+      -u, --user <NAME>           User to log in as
+      -p, --ask-password          Ask for the password
+          --sandbox <NAME>        Use the servers of this sandbox in place of the topology's addresses
+                                  [env: SHARDCTL_SANDBOX=]
+      -v, --verbose...            Log what is done to stderr (repeat for more)
+      -q, --quiet                 No progress and no notes on stderr
+    ");
+}
+
+#[test]
+fn a_file_is_checked_without_any_server() {
+    insta::assert_snapshot!(shardctl(&["check", "--routing"]), @r"
+    exit code 0
+    -- stdout
+    topology.yaml: all is well (2 notes: -v shows them)
+      file      ok       2 instances, 16 schemas, 6 tables (96 physical)
+      routing   ok       6 tables by drds_hash
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--routing", "-v"]), @r"
+    exit code 0
+    -- stdout
+    topology.yaml: all is well
+      file      ok       2 instances, 16 schemas, 6 tables (96 physical)
+      routing   ok       6 tables by drds_hash
+        note     `member_login_account_memberAccount` assumes no_trailing_spaces: the file vouches for it, no server does (topology.yaml:87:3)
+        note     `memberAccount` of `member_login_account_memberAccount` is text: a statement that compares it with a number literal has another place to a router, which hashes the literal's own type (topology.yaml:89:16)
+                 write the literal in quotes
+    ");
+    insta::assert_snapshot!(shardctl(&["-t", "tests/data/bad.yaml", "check", "--annotations", "github"]), @r"
+    exit code 2
+    -- stdout
+    ::error file=tests/data/bad.yaml,line=5,col=3,title=shardctl file%3A bad_file::instances a and b have the same address 127.0.0.1:3306
+    ::error file=tests/data/bad.yaml,line=7,col=9,title=shardctl file%3A bad_file::`shop` names all 4 schemas alike; put {:02} where the number goes
+    ::error file=tests/data/bad.yaml,line=10,col=5,title=shardctl file%3A bad_file::schemas 2-3 are placed nowhere
+    ::error file=tests/data/bad.yaml,line=11,col=5,title=shardctl file%3A bad_file::there is no instance `c`; did you mean `a`?
+    ::error file=tests/data/bad.yaml,line=12,col=8,title=shardctl file%3A bad_file::schema 1 is placed twice, on a and on b
+    ::error file=tests/data/bad.yaml,line=16,col=15,title=shardctl file%3A bad_file::`item`: unknown shard function `modulo`; did you mean `mod`?
+    ::error file=tests/data/bad.yaml,line=20,col=14,title=shardctl file%3A bad_file::table `item`: unknown column type `varchr`
+    ::error file=tests/data/bad.yaml,line=23,col=15,title=shardctl file%3A bad_file::`tag` is an index table of `itm`, which is not in the topology; did you mean `item`?
+    -- stderr
+    error: the topology file has 8 problems
+      where:  tests/data/bad.yaml:5:3: instances a and b have the same address 127.0.0.1:3306
+                    b: { host: 127.0.0.1, port: 3306 }
+                    ^
+              tests/data/bad.yaml:7:9: `shop` names all 4 schemas alike; put {:02} where the number goes
+                    name: shop
+                          ^
+              tests/data/bad.yaml:10:5: schemas 2-3 are placed nowhere
+                      a: 0-1
+                      ^
+              tests/data/bad.yaml:11:5: there is no instance `c`; did you mean `a`?
+                      c: 2
+                      ^
+              tests/data/bad.yaml:12:8: schema 1 is placed twice, on a and on b
+                      b: 1
+                         ^
+              tests/data/bad.yaml:16:15: `item`: unknown shard function `modulo`; did you mean `mod`?
+                      function: modulo
+                                ^
+              tests/data/bad.yaml:20:14: table `item`: unknown column type `varchr`
+                          name varchr(10)
+                               ^
+              tests/data/bad.yaml:23:15: `tag` is an index table of `itm`, which is not in the topology; did you mean `item`?
+                      index_of: itm
+                                ^
+    ");
+}
+
+#[test]
+fn arguments_of_check_that_cannot_be_meant_are_refused() {
+    insta::assert_snapshot!(shardctl(&["check", "--horizon", "12m"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '12m' for '--horizon <TIME>': `12m` is not a length of time; write 12mo, 2y, 6w or 90d
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--fail", "500y"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '500y' for '--fail <TIME>': `500y` is longer than 100 years
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--warn", "3mo", "--fail", "1y"]), @r"
+    exit code 2
+    -- stderr
+    error: --warn 3mo is sooner than --fail 1y: nothing would ever be warned of
+      next:   give --warn the longer time
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--max-rows-per-table", "0"]), @r"
+    exit code 2
+    -- stderr
+    error: a table must hold at least one row: --max-rows-per-table is 0
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--rows-per-year", "membr=5M"]), @r"
+    exit code 2
+    -- stderr
+    error: --rows-per-year: there is no table `membr`
+      next:   there are: member, member_address, member_login_account, member_login_account_memberAccount, email_verify, member_company
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--rows-per-year", "5M", "--rows-per-year", "6M"]), @r"
+    exit code 2
+    -- stderr
+    error: --rows-per-year is said twice of all tables
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--annotations", "gitlab"]), @r"
+    exit code 2
+    -- stderr
+    error: annotations of this format are a file of their own
+      next:   name it with --annotations-file FILE
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--annotations", "github", "-o", "json"]), @r"
+    exit code 2
+    -- stderr
+    error: annotations would stand between the lines of the JSON
+      next:   name a file with --annotations-file FILE, or take --output table
+    ");
+    insta::assert_snapshot!(shardctl(&["check", "--junit", "no/such/folder/check.xml"]), @r"
+    exit code 2
+    -- stderr
+    error: there is no folder to write the results into
+      where:  no/such/folder/check.xml
+    ");
+}
+
+#[test]
+fn a_bad_file_is_in_every_report_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let junit = folder.path().join("check.xml").display().to_string();
+    let quality = folder.path().join("quality.json").display().to_string();
+    let shown = shardctl(&[
+        "-t",
+        "tests/data/bad.yaml",
+        "check",
+        "--junit",
+        &junit,
+        "-o",
+        "json",
+        "--annotations",
+        "gitlab",
+        "--annotations-file",
+        &quality,
+    ]);
+    assert!(shown.starts_with("exit code 2\n"), "{shown}");
+    let json = shown
+        .split_once("-- stdout\n")
+        .and_then(|(_, rest)| rest.split_once("-- stderr\n"))
+        .map(|(json, _)| json)
+        .expect("a report and an error");
+    let report: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    let findings = report["checks"][0]["cases"][0]["findings"]
+        .as_array()
+        .expect("findings");
+    assert_eq!(findings.len(), 8);
+    assert!(
+        findings
+            .iter()
+            .all(|finding| finding["at"]["line"].as_u64() > Some(0))
+    );
+    let xml = std::fs::read_to_string(&junit).expect("JUnit");
+    let document = roxmltree::Document::parse(&xml).expect("XML");
+    assert_eq!(
+        document
+            .descendants()
+            .filter(|node| node.has_tag_name("failure"))
+            .count(),
+        1
+    );
+    let quality = std::fs::read_to_string(&quality).expect("a code quality report");
+    let quality: Vec<serde_json::Value> = serde_json::from_str(&quality).expect("JSON");
+    assert_eq!(quality.len(), 8);
+}
+
+/// The time is that of the whole process, in a build without optimisation on a busy machine: the
+/// best of several runs is what the work itself takes.
+#[test]
+fn a_file_alone_is_checked_in_no_time() {
+    let best = (0..20)
+        .map(|_| {
+            let started = std::time::Instant::now();
+            assert!(shardctl(&["check", "--routing"]).starts_with("exit code 0"));
+            started.elapsed()
+        })
+        .min()
+        .expect("a run");
+    assert!(best.as_millis() < 50, "{best:?}");
+}
+
+#[test]
+fn the_workflow_of_the_readme_is_one() {
+    let readme = include_str!("../README.md");
+    let start = readme.find("```yaml\nname: fleet").expect("the workflow") + "```yaml\n".len();
+    let text = &readme[start..start + readme[start..].find("```").expect("its end")];
+    let workflow: serde_json::Value = serde_yaml::from_str(text).expect("YAML");
+    assert!(workflow["on"]["schedule"][0]["cron"].is_string());
+    let jobs = workflow["jobs"].as_object().expect("jobs");
+    let mut commands = 0;
+    for job in jobs.values() {
+        assert!(!job["runs-on"].is_null());
+        for step in job["steps"].as_array().expect("steps") {
+            let Some(command) = step["run"].as_str() else {
+                assert!(
+                    step["uses"]
+                        .as_str()
+                        .is_some_and(|action| action.contains("@v"))
+                );
+                continue;
+            };
+            commands += 1;
+            let args: Vec<&str> = command.split_whitespace().skip(1).collect();
+            // Only whether the arguments are known: --help says nothing against the others.
+            let shown = shardctl(&[&args[..], &["--help"]].concat());
+            assert!(shown.starts_with("exit code 0"), "{command}\n{shown}");
+        }
+    }
+    assert_eq!(commands, 2);
 }
 
 #[test]

@@ -311,15 +311,23 @@ fn amount(what: &What, number: u64) -> String {
     }
 }
 
+/// What is there, of what may be.
+fn share(gauge: &Gauge) -> String {
+    let limit = amount(&gauge.what, gauge.limit);
+    match gauge.what {
+        What::Rows { .. } => format!("{} of {limit}", count(gauge.now)),
+        What::Bytes { .. } => format!("{} of {limit}", bytes(gauge.now)),
+    }
+}
+
 /// A gauge in a sentence: how full, how fast, and when it is over.
 pub fn gauge_sentence(gauge: &Gauge, exact: bool) -> String {
     let what = &gauge.what;
     let about = if exact { "" } else { "~" };
     let fill = gauge.fill_basis_points();
     let now = format!(
-        "{about}{} of {} ({}.{:02} %)",
-        amount(what, gauge.now),
-        amount(what, gauge.limit),
+        "{about}{} ({}.{:02} %)",
+        share(gauge),
         fill / 100,
         fill % 100
     );
@@ -465,6 +473,35 @@ pub(super) mod tests {
             capacity: None,
             shows_notes: false,
         }
+    }
+
+    #[test]
+    fn a_gauge_says_how_full_how_fast_and_when() {
+        let mut gauge = Gauge {
+            what: What::Bytes {
+                instance: crate::names::InstanceName::new("rds-1").unwrap(),
+            },
+            now: 3 << 30,
+            limit: 4 << 30,
+            per_year: Some(1 << 30),
+            source: Source::Stated,
+            full: Full::On(jiff::civil::date(2027, 11, 24)),
+            verdict: Verdict::Warned,
+        };
+        insta::assert_snapshot!(gauge_sentence(&gauge, true), @"the disk of rds-1 is full on 2027-11-24: 3.0 GiB of 4.0 GiB (75.00 %), +1.0 GiB a year as stated");
+        gauge.what = What::Rows {
+            logical: crate::names::TableName::new("member").unwrap(),
+            table: crate::topology::PhysicalTable {
+                instance: crate::names::InstanceName::new("rds-1").unwrap(),
+                schema: crate::names::SchemaName::new("s_00").unwrap(),
+                table: crate::names::TableName::new("member_00").unwrap(),
+            },
+        };
+        (gauge.now, gauge.limit) = (40_000, 5_000_000);
+        (gauge.per_year, gauge.source, gauge.full) = (Some(-12), Source::Measured, Full::Never);
+        insta::assert_snapshot!(gauge_sentence(&gauge, false), @"s_00.member_00 does not fill: ~40,000 of 5,000,000 rows (0.80 %), -12 rows a year");
+        (gauge.per_year, gauge.source, gauge.full) = (None, Source::Unknown, Full::Unknown);
+        insta::assert_snapshot!(gauge_sentence(&gauge, true), @"s_00.member_00 holds 40,000 of 5,000,000 rows (0.80 %); how it grows is not known");
     }
 
     #[test]

@@ -910,19 +910,20 @@ impl Fleet<'_> {
             {
                 let place = format!("{}.{}", unlike.table.schema, unlike.table.table);
                 let about = if found.exact { "" } else { "about " };
-                let amount = |rows: i64| {
-                    let sign = if rows < 0 { "-" } else { "" };
-                    format!("{sign}{}", count(rows.unsigned_abs()))
-                };
-                let (value, median) = (amount(unlike.value), amount(unlike.median));
+                let rows = count(unlike.value.unsigned_abs());
+                let median = count(unlike.median.unsigned_abs());
                 let message = if unlike.growth {
+                    let sign = if unlike.value < 0 { "-" } else { "+" };
+                    let sign_median = if unlike.median < 0 { "-" } else { "+" };
                     format!(
-                        "{}: {place} grows unlike the others: by {about}{value} rows a year, where half of them get less than {median}",
+                        "{}: {place} grows unlike the others: {sign}{rows} rows a year, where the \
+                         median is {sign_median}{median}",
                         table.name
                     )
                 } else {
                     format!(
-                        "{}: {place} is filled unlike the others: {about}{value} rows, where half of them have less than {median}",
+                        "{}: {place} is filled unlike the others: {about}{rows} rows, where the \
+                         median is {median}",
                         table.name
                     )
                 };
