@@ -17,8 +17,8 @@ use crate::report::check::{Case, Check, CheckReport, CheckRun, Finding, Level};
 use crate::run::check::{CONNECTIONS_MAX, Checked, History, Options, check, file_run, routing_run};
 use crate::topology::Topology;
 use crate::topology::capacity::{Horizon, Limits, Stated};
-use crate::topology::file::places::{LineColumn, places};
 use crate::topology::file::Problems;
+use crate::topology::file::places::{LineColumn, places};
 use crate::topology::plan::quantity::{Count, Size};
 
 /// Check the file, the servers and the capacity: a gate for CI
