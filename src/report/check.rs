@@ -367,9 +367,10 @@ pub fn capacity_summary(capacity: &Capacity) -> String {
             days,
             exact,
         } => {
-            let how = match (capacity.exact, exact) {
-                (true, false) => ", then estimated",
-                _ => "",
+            let how = if capacity.exact && !exact {
+                ", estimated then"
+            } else {
+                ""
             };
             let day = taken_at.to_string();
             let day = day.split('T').next().unwrap_or_default();

@@ -1,9 +1,14 @@
 //! How long the fleet holds: rows that are there, growth that was measured, limits -> dates.
 //!
 //! A measurement is a [`Snapshot`]; two of them give growth. The rate is a straight line from the
-//! oldest usable measurement to the present one: it can be checked with a pocket calculator, and
-//! noise in the estimates of one day counts for little over months. What was never measured twice
-//! is unknown, unless the growth is stated.
+//! oldest usable measurement to the present one: it can be checked with a pocket calculator. What
+//! was never measured twice is unknown, unless the growth is stated.
+//!
+//! The servers' estimates of a table's rows are off by a tenth as a rule and by half at times, each
+//! time anew: of two that are a day apart the difference is noise, and a gate that fails on noise
+//! is turned off. So growth from estimates needs a month, is taken over all the physical tables of
+//! a logical one together, where the errors level out, and is given to each by its rows. Which
+//! shard grows unlike the others can be told from counts only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +19,7 @@ use jiff::{Span, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use super::plan::quantity::Count;
-use super::{PhysicalTable, ShardFunction, Topology};
+use super::{LogicalTable, PhysicalTable, ShardFunction, Topology};
 use crate::names::{InstanceName, TableName};
 
 /// The format of the snapshots that are written.
@@ -23,8 +28,11 @@ pub const FORMAT: u32 = 1;
 /// A measurement older than this says little about how the fleet grows today.
 const AGE_DAYS_MAX: i64 = 400;
 
-/// Below this distance two measurements give noise rather than growth.
+/// Below this distance two counts say more of the time of day than of growth.
 const AGE_DAYS_MIN: i64 = 1;
+
+/// The same for estimates, whose errors must be small beside what came meanwhile.
+const AGE_DAYS_MIN_ESTIMATED: i64 = 30;
 
 /// Dates beyond this are not worth printing.
 const DAYS_MAX: i128 = 36_525;
@@ -377,26 +385,37 @@ pub struct Capacity {
 /// In words, why no growth can be measured yet.
 pub fn baseline(history: &[Taken], now: Timestamp, exact: bool) -> Result<usize, String> {
     let age_days = |taken: &Taken| now.duration_since(taken.at).as_secs() / DAY_S as i64;
+    let needed_days = |taken: &Taken| match taken.exact && exact {
+        true => AGE_DAYS_MIN,
+        false => AGE_DAYS_MIN_ESTIMATED,
+    };
     let earlier: Vec<(usize, &Taken)> = history
         .iter()
         .enumerate()
-        .filter(|(_, taken)| age_days(taken) >= AGE_DAYS_MIN)
+        .filter(|(_, taken)| age_days(taken) >= needed_days(taken))
         .collect();
     if earlier.is_empty() {
         let oldest = history
             .iter()
             .filter(|taken| taken.at < now)
-            .map(|taken| taken.at)
-            .min();
+            .min_by_key(|taken| taken.at);
         return Err(match oldest {
             None => "first measurement".to_owned(),
-            Some(at) => {
-                let length = match now.duration_since(at).as_hours() {
+            Some(oldest) => {
+                let length = match now.duration_since(oldest.at).as_hours() {
                     0 => "not an hour".to_owned(),
                     1 => "an hour".to_owned(),
-                    hours => format!("{hours} hours"),
+                    hours @ ..48 => format!("{hours} hours"),
+                    hours => format!("{} days", hours / 24),
                 };
-                format!("the history is {length} long, and growth needs a day")
+                let needs = if exact && history.iter().any(|taken| taken.exact) {
+                    "growth needs a day".to_owned()
+                } else {
+                    format!(
+                        "growth needs {AGE_DAYS_MIN_ESTIMATED} days of estimates, or a day of counts"
+                    )
+                };
+                format!("the history is {length} long, and {needs}")
             }
         });
     }
@@ -475,9 +494,19 @@ pub fn capacity(
         Err(why) => (None, Basis::None { why }),
     };
     let rates = StatedRates::new(topology, now, stated);
+    let is_counted = earlier.is_some_and(|(earlier, _)| earlier.exact && now.exact);
     let mut gauges = Vec::new();
     let mut unlike = Vec::new();
     for table in topology.tables.values() {
+        // A range gives each table the keys it gives it: unlike is what it is for.
+        let by_range = table
+            .spread
+            .split()
+            .is_some_and(|split| matches!(split.schema.function, ShardFunction::Range { .. }));
+        let is_spread = table.spread.split().is_some() && !by_range;
+        let pool = earlier
+            .filter(|_| is_spread && !is_counted)
+            .map(|(earlier, _)| Pool::new(topology, table, earlier, now));
         let mut own = Vec::new();
         for place in topology.places(table) {
             let physical = topology.physical(table, place);
@@ -486,7 +515,10 @@ pub fn capacity(
             };
             let measured = earlier.and_then(|(earlier, seconds)| {
                 let before = earlier.size(&physical)?;
-                let more = i128::from(size.rows) - i128::from(before.rows);
+                let more = match &pool {
+                    Some(pool) => pool.share(size.rows),
+                    None => i128::from(size.rows) - i128::from(before.rows),
+                };
                 i64::try_from(more * YEAR_S / seconds.max(1)).ok()
             });
             let said = || rates.of(&table.name, size.rows);
@@ -512,11 +544,6 @@ pub fn capacity(
                 },
             ));
         }
-        // A range gives each table the keys it gives it: unlike is what it is for.
-        let by_range = table
-            .spread
-            .split()
-            .is_some_and(|split| matches!(split.schema.function, ShardFunction::Range { .. }));
         if !by_range {
             unlike.extend(unlike_others(&own, now.exact, &basis));
         }
@@ -539,6 +566,32 @@ pub fn capacity(
         basis,
         gauges,
         unlike,
+    }
+}
+
+/// The physical tables of one logical table that were measured then and now, together.
+struct Pool {
+    more: i128,
+    rows: i128,
+}
+
+impl Pool {
+    fn new(topology: &Topology, table: &LogicalTable, earlier: &Snapshot, now: &Snapshot) -> Self {
+        let mut pool = Self { more: 0, rows: 0 };
+        for place in topology.places(table) {
+            let physical = topology.physical(table, place);
+            if let (Some(before), Some(after)) = (earlier.size(&physical), now.size(&physical)) {
+                pool.more += i128::from(after.rows) - i128::from(before.rows);
+                pool.rows += i128::from(after.rows);
+            }
+        }
+        pool
+    }
+
+    /// What came to a table of this many rows.
+    fn share(&self, rows: u64) -> i128 {
+        // Only absurd counts come near the end of 127 bits.
+        self.more.saturating_mul(i128::from(rows)) / self.rows.max(1)
     }
 }
 
@@ -714,7 +767,10 @@ fn unlike_others(tables: &[(Size, Gauge)], exact: bool, basis: &Basis) -> Vec<Un
         .map(|(_, gauge)| (gauge.now as f64, gauge))
         .collect();
     look(false, exact, rows);
-    if let Basis::Since { days, exact, .. } = basis {
+    if let Basis::Since {
+        days, exact: true, ..
+    } = basis
+    {
         // Compared as rows that came, for chance is in those, and told as rows a year.
         let years = (*days).max(1) as f64 * DAY_S as f64 / YEAR_S as f64;
         let came: Vec<(f64, &Gauge)> = tables
@@ -722,7 +778,7 @@ fn unlike_others(tables: &[(Size, Gauge)], exact: bool, basis: &Basis) -> Vec<Un
             .filter(|(_, gauge)| gauge.source == Source::Measured)
             .filter_map(|(_, gauge)| Some((gauge.per_year? as f64 * years, gauge)))
             .collect();
-        look(true, *exact, came);
+        look(true, true, came);
         for unlike in found.iter_mut().filter(|unlike| unlike.growth) {
             unlike.value = (unlike.value as f64 / years) as i64;
             unlike.median = (unlike.median as f64 / years) as i64;

@@ -263,6 +263,20 @@ fn a_measurement_to_compare_with_is_chosen_with_care() {
         Ok(1),
     );
     check(&[("2026-01-01T00:00:00Z", false)], true, Ok(0));
+    // Estimates need a month, on either side.
+    let needs =
+        "the history is 29 days long, and growth needs 30 days of estimates, or a day of counts";
+    check(&[("2026-10-25T12:00:00Z", true)], false, Err(needs));
+    check(&[("2026-10-25T12:00:00Z", false)], true, Err(needs));
+    check(&[("2026-10-25T02:00:00Z", false)], true, Ok(0));
+    check(
+        &[
+            ("2026-10-25T12:00:00Z", false),
+            ("2026-11-22T00:00:00Z", true),
+        ],
+        true,
+        Ok(1),
+    );
     // Too old, as long as there is a younger one.
     check(
         &[
@@ -280,6 +294,47 @@ fn a_measurement_to_compare_with_is_chosen_with_care() {
         true,
         Ok(1),
     );
+}
+
+#[test]
+fn estimates_are_pooled_so_that_their_noise_is_no_alarm() {
+    // Each estimate is off by up to a quarter, in turns up and down; the fleet grew by a fifth.
+    let noisy = |rows: u64, number: u32, turn: u32| match (number + turn) % 4 {
+        0 => rows * 5 / 4,
+        1 => rows * 3 / 4,
+        _ => rows,
+    };
+    let before = snapshot("2026-09-25T03:00:00Z", false, |_, number| {
+        noisy(2_000_000, number, 0)
+    });
+    let now = snapshot(NOW, false, |_, number| noisy(2_400_000, number, 1));
+    let found = capacity(
+        &user_center(),
+        &now,
+        Ok(&before),
+        &[],
+        &limits("3mo", "12mo"),
+        today(),
+    );
+    assert_eq!(found.unlike, []);
+    // 0.4M in 60 days for a table of the mean size: about 2.4M a year, give or take its own size.
+    for gauge in &found.gauges {
+        let rate = gauge.per_year.unwrap();
+        let expected = gauge.now as i64 * 365 / 60 / 6;
+        assert!((rate - expected).abs() < expected / 50, "{rate} {expected}");
+    }
+    // The same from counts is a table that shrinks beside one that doubles.
+    let (mut before, mut now) = (before, now);
+    (before.exact, now.exact) = (true, true);
+    let found = capacity(
+        &user_center(),
+        &now,
+        Ok(&before),
+        &[],
+        &limits("3mo", "12mo"),
+        today(),
+    );
+    assert!(found.gauges.iter().any(|gauge| gauge.per_year < Some(0)));
 }
 
 #[test]
