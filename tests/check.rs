@@ -9,6 +9,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use mysql_async::prelude::Queryable;
+use shardctl::mysql::credentials::{CredentialSource, Credentials};
+use shardctl::mysql::state::are_one;
+use shardctl::mysql::{Server, Servers};
 use support::{Guarded, Sandbox, on_each_engine};
 
 const USER_CENTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/topology.yaml");
@@ -500,6 +503,15 @@ on_each_engine! {
             "warning read_only: rds-2 refuses writes (read_only is on): is it the primary?",
             "failure shard_map_behind: rds-2 has version 7 of the shard map, and 1 is in force: routers that ask there go by another",
         ]);
+        // Two servers whose names and folders say nothing are told apart by a lock all the same.
+        let source = CredentialSource { defaults_file: Some(fleet.sandbox.client_file()), ..CredentialSource::default() };
+        let credentials = Credentials::read(source).unwrap();
+        let servers = Servers::connect(&fleet.sandbox.endpoints(), &credentials, 2).await.unwrap();
+        let all: Vec<&Server> = servers.iter().collect();
+        for (first, second) in [(0, 1), (1, 0), (0, 0), (1, 1)] {
+            assert_eq!(are_one(all[first], all[second], "a_lock").await.unwrap(), first == second);
+        }
+        servers.disconnect().await;
         // Two names for one server: by another path of its socket.
         let socket = fleet.sandbox.instance("rds-1").unwrap().socket.clone();
         let link = fleet.dir.path().join("other.sock");

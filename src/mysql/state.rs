@@ -30,7 +30,8 @@ pub struct Facts {
     pub read_only: bool,
     /// The collation of what does not name its own.
     pub collation: String,
-    /// The machine, the port and the data folder: two names with one identity are one server.
+    /// The machine, the port and the data folder, as the server sees them: of two servers with the
+    /// same, [`are_one`] tells for sure.
     pub identity: String,
 }
 
@@ -55,6 +56,36 @@ pub async fn facts(server: &Server, conn: &mut Conn) -> Result<Facts> {
         collation,
         identity,
     })
+}
+
+/// Whether two instances are one server: a user lock that is taken on the one is seen on the other.
+/// Host names, ports and folders prove nothing, for containers share them.
+///
+/// # Errors
+/// A server cannot be asked.
+pub async fn are_one(first: &Server, second: &Server, lock: &str) -> Result<bool> {
+    let failed = |server: &Server, cause| {
+        server.explain(
+            "could not tell whether two instances are one server",
+            &cause,
+        )
+    };
+    let mut holder = first.conn().await?;
+    let mut observer = second.conn().await?;
+    let taken: Option<Option<i64>> = holder
+        .exec_first("SELECT GET_LOCK(?, 0)", (lock,))
+        .await
+        .map_err(|cause| failed(first, cause))?;
+    let seen: Option<Option<u64>> = observer
+        .exec_first("SELECT IS_USED_LOCK(?)", (lock,))
+        .await
+        .map_err(|cause| failed(second, cause))?;
+    // Given back by hand: the pool keeps the connection.
+    let _: Option<Option<i64>> = holder
+        .exec_first("SELECT RELEASE_LOCK(?)", (lock,))
+        .await
+        .map_err(|cause| failed(first, cause))?;
+    Ok(taken.flatten() == Some(1) && seen.flatten().is_some())
 }
 
 /// The account that the session is logged in as, quoted for a `GRANT`; `None` where that cannot be

@@ -352,7 +352,7 @@ impl Fleet<'_> {
             cases.push(case);
         }
         cases.extend(self.unreached());
-        cases.push(self.alike(&facts));
+        cases.push(self.alike(&facts).await);
         let (case, version) = self.shard_map(&maps, &unread).await;
         cases.push(case);
         cases.push(self.jobs(&unread).await);
@@ -394,7 +394,7 @@ impl Fleet<'_> {
     }
 
     /// Whether the servers are different ones, and alike in what matters.
-    fn alike(&self, facts: &[(InstanceName, Facts)]) -> Case {
+    async fn alike(&self, facts: &[(InstanceName, Facts)]) -> Case {
         let mut case = Case::new("servers alike");
         let mut by_identity: BTreeMap<&str, Vec<&InstanceName>> = BTreeMap::new();
         for (name, of_server) in facts {
@@ -404,15 +404,29 @@ impl Fleet<'_> {
                 .push(name);
         }
         for (identity, names) in by_identity.iter().filter(|(_, names)| names.len() > 1) {
+            let Some((first, others)) = names.split_first() else {
+                continue;
+            };
+            let mut same = vec![*first];
+            for other in others {
+                match self.are_one(first, other).await {
+                    Ok(true) => same.push(other),
+                    Ok(false) => {}
+                    Err(error) => case.findings.push(error_finding("not_asked", &error)),
+                }
+            }
+            if same.len() < 2 {
+                continue;
+            }
             case.findings.push(Finding {
-                places: names.iter().map(ToString::to_string).collect(),
-                at: names
+                places: same.iter().map(ToString::to_string).collect(),
+                at: same
                     .last()
                     .and_then(|name| self.places.of(&Spot::Instance((*name).clone()))),
                 ..Finding::new(
                     "one_server_twice",
                     Level::Failure,
-                    format!("{} are one server ({identity})", list(names)),
+                    format!("{} are one server ({identity})", list(&same)),
                 )
             });
         }
@@ -455,6 +469,16 @@ impl Fleet<'_> {
             }
         }
         case
+    }
+
+    async fn are_one(&self, first: &InstanceName, second: &InstanceName) -> Result<bool> {
+        // A name that no other run takes at the same time.
+        let lock = format!(
+            "shardctl_check_{}_{}",
+            std::process::id(),
+            self.options.now.as_nanosecond()
+        );
+        state::are_one(self.servers.get(first)?, self.servers.get(second)?, &lock).await
     }
 
     /// Whether the file is the shard map in force, and every instance has it. The version.
