@@ -144,6 +144,11 @@ impl Error {
         &self.0.what
     }
 
+    /// What to do next, where that is known.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.next.as_deref()
+    }
+
     /// What happened and why, on one line, for a cell of a table.
     pub fn summary(&self) -> String {
         match &self.0.cause {

@@ -316,6 +316,7 @@ on_each_engine! {
           routing   ok       6 tables by drds_hash
           live      ERROR    1 of 2 instances reached ([server]), shard map version 1 in force
             ERROR    rds-2 ([rds-2.sock]) was not reached: could not connect: the connection failed: Input/output error: No such file or directory (os error 2) (topology.yaml:11:3)
+                     check that the server runs and that the address is right
           drift     FAILED   47 of 48 physical tables agree, 48 could not be looked at
             FAILED   member: 7 of 8 agree, user_center_03.member_03 lacks index `idx_mobile` (mobile) (topology.yaml:29:7)
           capacity  ok       fullest: [table] ([fill]); rows counted, growth unknown: first measurement (1 of 2 instances)
@@ -438,6 +439,11 @@ on_each_engine! {
         }
         fleet.sql("rds-1", &["GRANT SELECT ON user_center_05.member_05 TO 'auditor'@'%'"]).await;
         let file = fleet.path("auditor.cnf");
+        std::fs::write(&file, "[client]\nuser=auditor\npassword=wrong\n").unwrap();
+        let report = fleet.json(&["--defaults-file", &file, "check", "--live"], 3);
+        let refused = &report["checks"][1]["cases"][0]["findings"][0];
+        assert!(refused["message"].as_str().unwrap().contains("Access denied"), "{refused}");
+        assert!(refused["next"].as_str().unwrap().starts_with("check the user"), "{refused}");
         std::fs::write(&file, "[client]\nuser=auditor\npassword=p-7\n").unwrap();
         let output = fleet.output(&["--defaults-file", &file, "check", "--exact"]);
         snapshot!(format!("{}--\n{}", stdout(&output, 3), text(&output.stderr)), @r"
@@ -498,7 +504,10 @@ on_each_engine! {
     async fn servers_that_are_one_or_lag_behind_the_shard_map_are_named(engine) {
         let fleet = Fleet::created(engine).await;
         fleet.sql("rds-2", &["UPDATE _shardctl.shard_map SET version = 7", "SET GLOBAL read_only = 1"]).await;
-        let found = findings(&fleet.json(&["check", "--live"], 1));
+        fleet.sql("rds-1", &["INSERT INTO _shardctl.fill (one, what) VALUES (1, '5 members')"]).await;
+        let mut found = findings(&fleet.json(&["check", "--live"], 1));
+        let fill = found.pop().unwrap();
+        assert!(fill.starts_with("warning open_fill: a fill (5 members) began at 20"), "{fill}");
         assert_eq!(found, [
             "warning read_only: rds-2 refuses writes (read_only is on): is it the primary?",
             "failure shard_map_behind: rds-2 has version 7 of the shard map, and 1 is in force: routers that ask there go by another",
