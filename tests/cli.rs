@@ -74,7 +74,7 @@ fn the_help_lists_every_subcommand() {
 
 #[test]
 fn help_of_plan() {
-    insta::assert_snapshot!(shardctl(&["plan", "-h"]), @r"
+    insta::assert_snapshot!(shardctl(&["plan", "-h"]), @r#"
     exit code 0
     -- stdout
     Plan a topology from capacity estimates
@@ -119,6 +119,39 @@ fn help_of_plan() {
           --force                         With --write and --report: replace the file if it is there
       -h, --help                          Print help (see more with '--help')
 
+    From a live database:
+          --from <INSTANCE/SCHEMA>  Measure rows, bytes and growth of this live schema in place of
+                                    estimates (can be repeated). INSTANCE is one of the topology or
+                                    sandbox, or HOST:PORT, or a socket's path; `topology` alone measures
+                                    every schema of the topology
+          --exact                   Count rows, and read tables whole for their growth, in place of the
+                                    server's estimates
+          --created <COLUMN>        Column that says when a row came to be [default: found by its name]
+          --history <FILE>          Earlier measurements, for tables that have neither such a column nor
+                                    AUTO_INCREMENT
+
+    Real keys:
+          --sample <SOURCE>           Count the real keys of this source under each shard function: a
+                                      live column INSTANCE/SCHEMA.TABLE.COLUMN, all physical tables of
+                                      topology/TABLE (by its shard key; or topology/TABLE.COLUMN), a
+                                      file with a key on each line, or - for stdin
+          --sample-rows <N>           Take so many keys at random, not all
+          --sample-percent <PERCENT>  Take this percentage of the keys at random, not all
+          --sample-seed <N>           Number that the random choice starts from: the same gives the same
+                                      sample [default: 1]
+          --sample-column <COLUMN>    The file is CSV: take the column of this name in its header, or of
+                                      this number in a file without one
+          --sample-bytes              Measure the bytes of each row of a live table, which reads the
+                                      rows whole
+          --key-type <TYPE>           SQL type of the keys of a file, such as "bigint unsigned"
+                                      [default: by the first key]
+          --functions <LIST>          Shard functions to try [default: all that take the keys' type]
+                                      [possible values: mod, crc32, drds_hash, drds_uni_hash, range]
+          --shards <LIST>             Numbers of shards to try, 16,32,64; 16x4 for four tables in each
+                                      [default: the plan's, or 16,32,64]
+          --max-skew <X>              Fail (exit code 1) where a candidate's fullest shard or table has
+                                      more than X times the mean
+
     Global options:
       -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
       -o, --output <OUTPUT>       How results are printed [default: table] [possible values: table,
@@ -130,7 +163,7 @@ fn help_of_plan() {
                                   [env: SHARDCTL_SANDBOX=]
       -v, --verbose...            Log what is done to stderr (repeat for more)
       -q, --quiet                 No progress and no notes on stderr
-    ");
+    "#);
 }
 
 #[test]
@@ -1393,4 +1426,283 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let output = child.wait_with_output().expect("the program ends");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+/// A file of keys for a test, in a folder of its own.
+fn keys(lines: impl Iterator<Item = String>) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.txt");
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    std::fs::write(&path, text).expect("a file");
+    let path = path.to_string_lossy().into_owned();
+    (folder, path)
+}
+
+#[test]
+fn keys_in_steps_are_shown_to_be_bad_under_mod() {
+    let (_folder, path) = keys((0..10_000).map(|n| (n * 8 + 1).to_string()));
+    let shown = shardctl(&[
+        "plan",
+        "--sample",
+        &path,
+        "--shards",
+        "16,16x4",
+        "--row-bytes",
+        "400",
+        "--max-skew",
+        "1.2",
+    ]);
+    insta::assert_snapshot!(shown.replace(&path, "keys.txt"), @r"
+    exit code 1
+    -- stdout
+    10,000 keys of keys.txt (BIGINT): all of them, 10,000 different, 1 to 79993, in steps of 8
+    +--------+---------------+------------+-------+-------+-----------+----------+--------------------+-----------+-------+
+    | shards | function      | rows/shard | least |  most |   largest | max/mean | max/mean of tables | deviation | empty |
+    +=====================================================================================================================+
+    |     16 | mod           |        625 |     0 | 5,000 |   1.9 MiB |    8.000 |              8.000 |   264.6 % |    14 |
+    |     16 | crc32         |        625 |   601 |   644 | 251.6 KiB |    1.030 |              1.030 |     2.0 % |     0 |
+    |     16 | drds_hash     |        625 |     0 | 5,000 |   1.9 MiB |    8.000 |              8.000 |   264.6 % |    14 |
+    |     16 | drds_uni_hash |        625 |     0 | 5,000 |   1.9 MiB |    8.000 |              8.000 |   264.6 % |    14 |
+    |     16 | range         |        625 |   625 |   625 | 244.1 KiB |    1.000 |              1.000 |     0.0 % |     0 |
+    |   16x4 | mod           |        625 |     0 | 1,250 | 488.3 KiB |    2.000 |              8.000 |   100.0 % |     8 |
+    |   16x4 | crc32         |        625 |   614 |   636 | 248.4 KiB |    1.018 |              1.082 |     1.1 % |     0 |
+    |   16x4 | drds_hash     |        625 |     0 | 1,250 | 488.3 KiB |    2.000 |              8.000 |   100.0 % |     8 |
+    |   16x4 | drds_uni_hash |        625 |     0 | 5,000 |   1.9 MiB |    8.000 |              8.000 |   264.6 % |    14 |
+    +--------+---------------+------------+-------+-------+-----------+----------+--------------------+-----------+-------+
+    evenest over 16: crc32 (1.030)
+    evenest over 16x4: crc32 (1.082)
+    no key comes twice
+    warning: mod, drds_hash, drds_uni_hash over 16: 100.0 % of the keys leave 1 divided by 8: 2 of 16 tables take them
+    warning: mod, drds_hash, drds_uni_hash over 16x4: 100.0 % of the keys leave 1 divided by 8: 8 of 64 tables take them
+    warning: range: the bounds fit the keys of today; where keys ascend, every new row goes to the last shard
+    FAILED: mod over 16, drds_hash over 16, drds_uni_hash over 16, mod over 16x4, drds_hash over 16x4, drds_uni_hash over 16x4 exceed --max-skew 1.2
+    ");
+}
+
+#[test]
+fn a_big_key_is_named_with_its_share_and_json_has_every_shard() {
+    let (_folder, path) = keys((0..4_000).map(|n| {
+        if n % 4 == 0 {
+            "shop-1".to_owned()
+        } else {
+            format!("shop-{n}")
+        }
+    }));
+    let shown = shardctl(&[
+        "plan",
+        "--sample",
+        &path,
+        "--shards",
+        "4",
+        "--functions",
+        "crc32,drds_hash",
+    ]);
+    insta::assert_snapshot!(shown.replace(&path, "keys.txt"), @r"
+    exit code 0
+    -- stdout
+    4,000 keys of keys.txt (VARCHAR): all of them, 3,000 different
+    +--------+-----------+------------+-------+-------+----------+-----------+-------+
+    | shards | function  | rows/shard | least |  most | max/mean | deviation | empty |
+    +================================================================================+
+    |      4 | crc32     |      1,000 |   746 | 1,755 |    1.755 |    43.6 % |     0 |
+    |      4 | drds_hash |      1,000 |   750 | 1,750 |    1.750 |    43.3 % |     0 |
+    +--------+-----------+------------+-------+-------+----------+-----------+-------+
+    evenest over 4: drds_hash (1.750)
+
+    +--------------+-------+----------+
+    | biggest keys |  rows |    share |
+    +=================================+
+    | shop-1       | 1,001 | 25.025 % |
+    +--------------+-------+----------+
+    the counts are exact
+    warning: key `shop-1` alone has 25.0 % of the rows, more than the fair share of a table (25.0 % with 4): no function splits one key
+    warning: crc32, drds_hash over 4: the fullest table has 1.75 times the mean
+    ");
+    let shown = shardctl(&[
+        "plan",
+        "-o",
+        "json",
+        "--sample",
+        &path,
+        "--shards",
+        "2",
+        "--functions",
+        "crc32",
+        "--sample-rows",
+        "1000",
+    ]);
+    insta::assert_snapshot!(shown.replace(&path, "keys.txt"), @r#"
+    exit code 0
+    -- stdout
+    {
+      "skew": {
+        "source": "keys.txt",
+        "taken": "a random sample of 4,000 keys",
+        "key_type": "VARCHAR",
+        "keys": 1000,
+        "nulls": 0,
+        "rows": 4000,
+        "is_sample": true,
+        "distinct": {
+          "keys": 757,
+          "is_exact": true
+        },
+        "least": null,
+        "greatest": null,
+        "step": null,
+        "biggest": [
+          {
+            "key": "shop-1",
+            "keys_least": 244,
+            "keys_most": 244,
+            "share": 0.244,
+            "share_low": 0.2216960348731064,
+            "share_high": 0.26777585948976024
+          }
+        ],
+        "biggest_error": 0,
+        "candidates": [
+          {
+            "function": "crc32",
+            "schemas": 2,
+            "tables_per_schema": 1,
+            "max_over_mean": 1.232,
+            "max_over_mean_low": 1.1715066867826953,
+            "max_over_mean_high": 1.2907504448659612,
+            "coefficient": 0.232,
+            "table_max_over_mean": 1.232,
+            "empty": 0,
+            "empty_tables": 0,
+            "unplaced": 0,
+            "fault": null,
+            "pattern": null,
+            "bounds": [],
+            "shards": [
+              {
+                "keys": 616,
+                "rows": 2464,
+                "bytes": null,
+                "share": 0.616,
+                "share_low": 0.5857533433913477,
+                "share_high": 0.6453752224329806
+              },
+              {
+                "keys": 384,
+                "rows": 1536,
+                "bytes": null,
+                "share": 0.384,
+                "share_low": 0.3546247775670194,
+                "share_high": 0.41424665660865234
+              }
+            ]
+          }
+        ],
+        "warnings": [],
+        "skew_max": null,
+        "exceeding": []
+      }
+    }
+    "#);
+}
+
+#[test]
+fn the_plan_and_the_keys_are_shown_together() {
+    let (_folder, path) = keys((0..20_000).map(|n| n.to_string()));
+    let shown = shardctl(&[
+        "plan",
+        "--rows-per-year",
+        "40M",
+        "--start",
+        "2016-01-01",
+        "--sample",
+        &path,
+        "--functions",
+        "drds_hash",
+    ]);
+    insta::assert_snapshot!(shown.replace(&path, "keys.txt"), @r"
+    exit code 0
+    -- stdout
+    40M rows a year, from 2016-01-01: 80M records after 2 years, about 26.7M users at 3 records each
+    +----+-----------+---------+-------------+--------+------------+---------------+------+------------------------+---------------------------+
+    |    | instances | schemas | tables each | tables | rows/table | rows/instance | idle | lasts until            | next split                |
+    +==========================================================================================================================================+
+    | => |         2 |      16 |           1 |     16 |  5,000,000 |    40,000,000 | 0 %  | 2018-01-01 (2.0 years) | to 32 schemas: 40M rows   |
+    |    |         2 |      32 |           1 |     32 |  2,500,000 |    40,000,000 | 50 % | 2020-01-01 (4.0 years) | to 64 schemas: 80M rows   |
+    |    |         2 |      64 |           1 |     64 |  1,250,000 |    40,000,000 | 75 % | 2024-01-01 (8.0 years) | to 128 schemas: 160M rows |
+    +----+-----------+---------+-------------+--------+------------+---------------+------+------------------------+---------------------------+
+    recommended: 16 schemas of one table on 2 instances: the smallest layout that lasts 2 years; it meets its first limit, rows per table, on 2018-01-01. It holds 80M rows of a logical table in 16 physical tables and grows to 4, 8 or 16 instances by moving whole schemas; on 2018-01-01 each schema is split in two, 32 in all: 40M rows move, and it lasts until 2020-01-01.
+    for 5 years, 200M rows of about 66.7M users: 16 schemas of 4 tables on 2 instances: the smallest layout that lasts 5 years; it meets its first limit, rows per table, on 2024-01-01.
+
+    20,000 keys of keys.txt (BIGINT): all of them, more than 16,384 different, 0 to 19999
+    +--------+-----------+------------+-------+-------+----------+-----------+-------+
+    | shards | function  | rows/shard | least |  most | max/mean | deviation | empty |
+    +================================================================================+
+    |     16 | drds_hash |      1,250 | 1,250 | 1,250 |    1.000 |     0.0 % |     0 |
+    |     32 | drds_hash |        625 |   625 |   625 |    1.000 |     0.0 % |     0 |
+    |     64 | drds_hash |        312 |   312 |   313 |    1.002 |     0.2 % |     0 |
+    +--------+-----------+------------+-------+-------+----------+-----------+-------+
+    evenest over 16: drds_hash (1.000)
+    evenest over 32: drds_hash (1.000)
+    evenest over 64: drds_hash (1.002)
+    no key has more than 2 rows
+    ");
+}
+
+#[test]
+fn keys_that_cannot_be_counted_are_refused() {
+    let (_folder, path) = keys(["1", "2", "x"].map(str::to_owned).into_iter());
+    let shown = |args: &[&str]| {
+        let mut all = vec!["plan", "--sample", path.as_str()];
+        all.extend(args);
+        shardctl(&all).replace(&path, "keys.txt")
+    };
+    insta::assert_snapshot!(shown(&[]), @r"
+    exit code 2
+    -- stderr
+    error: a line holds no key of the stated type
+      where:  keys.txt, line 3
+      cause:  `x` is not an integer
+      next:   the first key was taken to say that all are BIGINT; say --key-type if they are not
+    ");
+    insta::assert_snapshot!(shown(&["--key-type", "blob sky"]), @r#"
+    exit code 2
+    -- stderr
+    error: `blob sky` is no type that a shard key can have
+      next:   such as bigint, "int unsigned", decimal(20), varchar(64), binary(16)
+    "#);
+    insta::assert_snapshot!(shown(&["--key-type", "varbinary(20)", "--functions", "mod"]), @r"
+    exit code 2
+    -- stderr
+    error: mod is not defined for VARBINARY, the type of the keys
+    ");
+    insta::assert_snapshot!(shown(&["--shards", "0"]), @r"
+    exit code 2
+    -- stderr
+    error: invalid value '0' for '--shards <LIST>': `0` is no number of shards; write 16, or 16x4 for four tables in each, at most 1048576 tables in all
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(shown(&["--sample-percent", "0"]), @r"
+    exit code 2
+    -- stderr
+    error: --sample-percent is more than 0 and at most 100, not 0
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--sample", "nothing.txt"]), @r"
+    exit code 2
+    -- stderr
+    error: there is no file `nothing.txt`
+      next:   write INSTANCE/SCHEMA.TABLE.COLUMN for a live table, or - for stdin
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--sample", "rds-9/shop.orders.buyer"]), @r"
+    exit code 2
+    -- stderr
+    error: there is no instance `rds-9`
+      next:   the topology has rds-1, rds-2; or name the server by its address: HOST:PORT/SCHEMA.TABLE.COLUMN
+    ");
+    insta::assert_snapshot!(shardctl(&["plan", "--from", "user_center_00"]), @r"
+    exit code 2
+    -- stderr
+    error: `user_center_00` is not INSTANCE/SCHEMA
+      next:   write rds-1/SCHEMA for an instance of the topology, or 10.0.0.7:3306/SCHEMA, or /run/mysqld/mysqld.sock/SCHEMA
+    ");
 }

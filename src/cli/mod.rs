@@ -8,6 +8,8 @@ pub mod fill;
 pub mod job;
 pub mod plan;
 mod plan_file;
+mod plan_from;
+mod plan_sample;
 pub mod query;
 pub mod rebalance;
 pub mod route;

@@ -6,10 +6,13 @@ use jiff::civil::Date;
 
 pub(super) use super::plan_file::write_atomically;
 use super::plan_file::{file_text, refuse_existing, write};
+use super::plan_from::{self, FromArgs};
+use super::plan_sample::{self, SampleArgs};
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
+use crate::report::measured::PlanParts;
 use crate::report::plan::{PlanReport, TableRow};
-use crate::report::plan_page::page;
+use crate::report::plan_page::{SkewBars, page};
 use crate::schema::TableDef;
 use crate::schema::script::create_tables;
 use crate::schema::size::{GUESS, Pages, RANDOM_FILL, Unknown, row_size};
@@ -26,7 +29,8 @@ use crate::topology::{Spread, Topology};
 /// Plan a topology from capacity estimates
 ///
 /// Shows layouts side by side, when each is full and what its next split costs, and recommends
-/// one. Counts are written 40M, 5_000_000 or 1.5B, sizes 500G or 1.5TiB. Nothing is connected to.
+/// one. Counts are written 40M, 5_000_000 or 1.5B, sizes 500G or 1.5TiB. Nothing is
+/// connected to but for --from and --sample.
 ///
 /// The estimates are for one table that stands for all, or for each by name: --table member=1
 /// --table member_address=1.4 are rows for each row of the entity that --rows-per-year is of, and
@@ -120,12 +124,17 @@ pub struct PlanArgs {
     /// With --write and --report: replace the file if it is there
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    live: FromArgs,
+    #[command(flatten)]
+    sample: SampleArgs,
 }
 
 /// Runs the subcommand.
 ///
 /// # Errors
-/// The estimates make no sense, or a file cannot be read or written.
+/// The estimates make no sense, a file cannot be read or written, or what is to be measured cannot
+/// be.
 pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
     // What can fail early fails before anything is read.
     for path in args.write.iter().chain(&args.report) {
@@ -134,6 +143,14 @@ pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
     let estimates = match &args.estimates {
         Some(path) => given(&args).or(read_estimates(path)?),
         None => given(&args),
+    };
+    let live = plan_from::measure(cx, &args.live, estimates.start).await?;
+    let estimates = match &live {
+        Some(live) => plan_from::estimates(cx, live, estimates)?,
+        None if args.sample.is_alone(&estimates) => {
+            return plan_sample::run(cx, &args.sample, args.row_bytes).await;
+        }
+        None => estimates,
     };
     let from = args.tables.as_deref().map(read_tables).transpose()?;
     let fill = estimates.page_fill.unwrap_or(RANDOM_FILL);
@@ -153,12 +170,23 @@ pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
         rows,
         plan: made,
     };
-    let written = write_files(&args, from, &report)?;
-    cx.out.show(&report)?;
+    let layouts = report.plan.candidates.iter();
+    let layouts: Vec<_> = layouts
+        .map(|one| (one.schemas, one.tables_per_schema))
+        .collect();
+    let skew = plan_sample::sample(cx, &args.sample, &layouts, estimates.row_bytes).await?;
+    let bars = skew.as_ref().map_or_else(Vec::new, |skew| skew.bars());
+    let outcome = plan_sample::outcome(skew.as_ref());
+    let written = write_files(&args, from, &report, &bars)?;
+    cx.out.show(&PlanParts {
+        measured: live,
+        plan: Some(report),
+        skew,
+    })?;
     for note in written {
         cx.note(&note);
     }
-    Ok(Outcome::Clean)
+    Ok(outcome)
 }
 
 fn no_plan(fault: &dyn std::fmt::Display) -> Error {
@@ -194,7 +222,12 @@ fn assumptions(estimates: &Estimates, rows: &[TableRow], fill: u8) -> Vec<String
 }
 
 /// The files that were asked for; tells of each.
-fn write_files(args: &PlanArgs, from: Option<Known>, report: &PlanReport) -> Result<Vec<String>> {
+fn write_files(
+    args: &PlanArgs,
+    from: Option<Known>,
+    report: &PlanReport,
+    bars: &[SkewBars],
+) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     if let Some(path) = &args.write {
         let topology = match from {
@@ -212,7 +245,7 @@ fn write_files(args: &PlanArgs, from: Option<Known>, report: &PlanReport) -> Res
         notes.push(format!("wrote {}", path.display()));
     }
     if let Some(path) = &args.report {
-        write(path, args.force, &page(report, &[]))?;
+        write(path, args.force, &page(report, bars))?;
         notes.push(format!("wrote {}", path.display()));
     }
     Ok(notes)

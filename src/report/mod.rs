@@ -8,10 +8,12 @@ pub mod check;
 pub mod create;
 pub mod explain;
 pub mod fill;
+pub mod measured;
 pub mod plan;
 pub mod plan_page;
 pub mod rebalance;
 pub mod route;
+pub mod skew;
 pub mod status;
 pub mod verify;
 

@@ -109,9 +109,16 @@ pub fn crc32(key: &KeyValue, parts: u32) -> Result<u32, FunctionError> {
 }
 
 /// The decimal text of a number, without allocating.
-fn decimal(number: i128, buffer: &mut [u8; 40]) -> &[u8] {
+pub(super) fn decimal(number: i128, buffer: &mut [u8; 40]) -> &[u8] {
     let mut at = buffer.len();
-    let mut rest = number.unsigned_abs();
+    let mut large = number.unsigned_abs();
+    // Division by 128 bits is many times slower, and few keys are that large.
+    while large > u128::from(u64::MAX) {
+        at -= 1;
+        buffer[at] = b'0' + (large % 10) as u8;
+        large /= 10;
+    }
+    let mut rest = large as u64;
     loop {
         at -= 1;
         buffer[at] = b'0' + (rest % 10) as u8;

@@ -27,6 +27,7 @@
 //!   but the split one loses or wins a row.
 
 pub mod functions;
+pub mod skew;
 mod sql;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ pub mod capacity;
 pub mod create;
 pub mod drift;
 pub mod file;
+pub mod measured;
 pub mod plan;
 
 use std::fmt;
