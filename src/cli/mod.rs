@@ -5,6 +5,7 @@ pub mod check;
 pub mod create;
 pub mod demo;
 pub mod fill;
+mod gathered;
 pub mod job;
 pub mod plan;
 mod plan_file;

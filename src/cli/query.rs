@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::rebalance::{fencing_job, way_on};
+use super::gathered::{self, Asked, GatherArgs};
 use super::{Context, Outcome};
 use crate::error::{Class, Error, Result};
 use crate::journal;
 use crate::mysql::Servers;
 use crate::names::InstanceName;
+use crate::query::Refusal;
+use crate::query::gather::{Gather, gather};
 use crate::query::merge::Merge;
 use crate::query::plan::{Plan, Scattered, Way, plan};
 use crate::report::answer::AnswerWriter;
@@ -20,16 +23,19 @@ use crate::run::interrupt::Requests;
 use crate::run::query::{Fleet, QueryOptions, Running, Sink, connections, refuse, refuse_to_merge};
 use crate::topology::Topology;
 
-/// Answer a SELECT over a logical table as one server would
+/// Answer a SELECT over logical tables as one server would
 ///
 /// A statement that names a shard key is answered by one shard. Any other is computed by all of
-/// them and merged: filters, COUNT, SUM, AVG, MIN, MAX, GROUP BY, DISTINCT, ORDER BY, LIMIT. What
-/// cannot be answered exactly is refused with the reason. Times are in UTC.
+/// them and merged: filters, COUNT, SUM, AVG, MIN, MAX, GROUP BY, DISTINCT, ORDER BY, LIMIT. For
+/// what cannot be merged exactly (joins, subqueries, windows, unions), the rows and columns it
+/// needs are gathered on a scratch server of the same engine, where the statement runs as it is.
+/// What cannot be answered exactly at all is refused with the reason. Times are in UTC.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   shardctl query \"SELECT * FROM member WHERE memberId = 100000001\"
   shardctl query \"SELECT status, COUNT(*) FROM member GROUP BY status ORDER BY 2 DESC\"
+  shardctl query \"SELECT memberId FROM member WHERE memberId NOT IN (SELECT memberId FROM member_company)\"
   shardctl query --by-shard \"SELECT COUNT(*) FROM member\"
   shardctl query -o csv -f report.sql")]
 pub struct QueryArgs {
@@ -54,9 +60,35 @@ pub struct QueryArgs {
     /// End the statements after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
+    #[command(flatten)]
+    gather: GatherArgs,
 }
 
-struct Printer(AnswerWriter<std::io::BufWriter<std::io::Stdout>>);
+/// Prints an answer as its rows come.
+pub(super) struct Printer(AnswerWriter<std::io::BufWriter<std::io::Stdout>>);
+
+impl Printer {
+    /// In the format that was asked for.
+    pub(super) fn new(cx: &Context) -> Self {
+        Self(AnswerWriter::new(
+            std::io::BufWriter::new(std::io::stdout()),
+            cx.out.format,
+            cx.out.view,
+        ))
+    }
+
+    /// Prints what stands behind the rows, and tells how many there were and how long it took.
+    pub(super) fn finish(self, cx: &Context, start: Instant) -> Result<()> {
+        let rows = self.0.rows();
+        self.0.finish()?;
+        cx.note(&format!(
+            "{rows} {} in {:.0} ms",
+            if rows == 1 { "row" } else { "rows" },
+            start.elapsed().as_secs_f64() * 1000.0
+        ));
+        Ok(())
+    }
+}
 
 impl Sink for Printer {
     fn columns(&mut self, columns: &[Column]) -> Result<()> {
@@ -75,7 +107,14 @@ impl Sink for Printer {
 pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
     let topology = cx.topology()?;
     let sql = statement(&args)?;
-    let planned = plan(&sql, &topology).map_err(|refusal| refuse(&refusal))?;
+    let planned = match plan(&sql, &topology) {
+        Ok(planned) => planned,
+        Err(refusal) if args.by_shard || args.gather.no_gather => return Err(refuse(&refusal)),
+        Err(refusal) => {
+            let gather = gather(&sql, &topology).map_err(|other| refuse(clearer(&refusal, &other)))?;
+            return gathered::run(cx, asked(&args), &topology, &gather, &refusal).await;
+        }
+    };
     let shards: BTreeSet<u32> = planned.places.iter().map(|place| place.shard.0).collect();
     if let Some(max) = args.max_shards
         && shards.len() > max
@@ -87,7 +126,8 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
         .cause(&planned.reason));
     }
     if let (Way::Apart(refusal), false) = (&planned.way, args.by_shard) {
-        return Err(refuse_to_merge(refusal));
+        let gather = gather_instead(&args, &sql, &topology, refusal)?;
+        return gathered::run(cx, asked(&args), &topology, &gather, refusal).await;
     }
     let mut instances = topology.instances.clone();
     let used: BTreeSet<&InstanceName> = planned
@@ -121,25 +161,35 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
             clock_us: jiff::Timestamp::now().as_microsecond(),
         },
     };
+    let scattered = match args.by_shard {
+        true => None,
+        false => match fleet.decide(&planned).await? {
+            Ok(scattered) => scattered,
+            Err(refusal) => {
+                let gather = gather_instead(&args, &sql, &topology, &refusal)?;
+                servers.disconnect().await;
+                return gathered::run(cx, asked(&args), &topology, &gather, &refusal).await;
+            }
+        },
+    };
     if args.explain {
-        let scattered = fleet.finish(&planned).await?;
         cx.out
             .show(&explain(&topology, &planned, scattered.as_ref())?)?;
         servers.disconnect().await;
         return Ok(Outcome::Clean);
     }
     let start = Instant::now();
-    let mut printer = Printer(AnswerWriter::new(
-        std::io::BufWriter::new(std::io::stdout()),
-        cx.out.format,
-        cx.out.view,
-    ));
+    let mut printer = Printer::new(cx);
     let mut ended = Requests::listen();
     let answer = {
         let work = async {
             match args.by_shard {
                 true => fleet.run_by_shard(&planned, &mut printer).await,
-                false => fleet.run(&planned, &mut printer).await,
+                false => {
+                    fleet
+                        .run_decided(&planned, scattered.as_ref(), &mut printer)
+                        .await
+                }
             }
         };
         tokio::select! {
@@ -157,20 +207,47 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
         fleet.running.kill().await;
         return Err(hint(&topology, &servers, error).await);
     }
-    let rows = printer.0.rows();
-    printer.0.finish()?;
-    cx.note(&format!(
-        "{rows} {} in {:.0} ms",
-        if rows == 1 { "row" } else { "rows" },
-        start.elapsed().as_secs_f64() * 1000.0
-    ));
+    printer.finish(cx, start)?;
     servers.disconnect().await;
     Ok(Outcome::Clean)
 }
 
+/// What a gathered statement is to know of the flags.
+fn asked(args: &QueryArgs) -> Asked<'_> {
+    Asked {
+        gather: &args.gather,
+        explain: args.explain,
+        max_shards: args.max_shards,
+        rows_max: args.max_rows,
+        timeout: Duration::from_secs(args.timeout),
+    }
+}
+
+/// The third way for a statement that the shards cannot answer merged.
+fn gather_instead(
+    args: &QueryArgs,
+    sql: &str,
+    topology: &Topology,
+    refusal: &Refusal,
+) -> Result<Gather> {
+    if args.gather.no_gather {
+        return Err(refuse_to_merge(refusal));
+    }
+    gather(sql, topology).map_err(|other| refuse_to_merge(clearer(refusal, &other)))
+}
+
+/// Which of two refusals says what is wrong: that of a text that cannot be read, or names what is
+/// not there, is the same for every way; else the last way's counts.
+fn clearer<'a>(first: &'a Refusal, last: &'a Refusal) -> &'a Refusal {
+    match first {
+        Refusal::Syntax { .. } => first,
+        _ => last,
+    }
+}
+
 /// A table that is not there may have been moved away from where the file has it. Every instance
 /// knows the shard map in force.
-async fn hint(topology: &Topology, servers: &Servers, error: Error) -> Error {
+pub(super) async fn hint(topology: &Topology, servers: &Servers, error: Error) -> Error {
     if let Ok(control) = servers.get(&topology.control)
         && let Ok(Some(job)) = fencing_job(control).await
         && job

@@ -1,6 +1,7 @@
 //! `shardctl sandbox`: real local servers for trials.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -36,6 +37,12 @@ enum SandboxCommand {
     #[command(hide = true)]
     Guard {
         dir: PathBuf,
+    },
+    /// Remove a sandbox when it has not been used for so many seconds
+    #[command(hide = true)]
+    Keeper {
+        dir: PathBuf,
+        idle: u64,
     },
 }
 
@@ -151,6 +158,10 @@ pub async fn run(cx: &mut Context, args: SandboxArgs) -> Result<Outcome> {
     let answer = match args.command {
         SandboxCommand::Guard { dir } => {
             blocking(move || sandbox::guard(&dir)).await?;
+            return Ok(Outcome::Clean);
+        }
+        SandboxCommand::Keeper { dir, idle } => {
+            blocking(move || sandbox::keeper(&dir, Duration::from_secs(idle))).await?;
             return Ok(Outcome::Clean);
         }
         SandboxCommand::Up(args) => blocking(move || up(args)).await?,

@@ -89,7 +89,7 @@ pub fn can_be_key(kind: &str) -> bool {
 }
 
 /// The column as it is read.
-fn read_expression(column: &ColumnShape) -> String {
+pub(super) fn read_expression(column: &ColumnShape) -> String {
     match column.kind.as_str() {
         "enum" | "set" | "bit" | "year" => format!("CAST({} AS UNSIGNED)", column.quoted()),
         _ => column.quoted(),
@@ -630,7 +630,7 @@ fn marks(shape: &Shape) -> String {
     format!("({})", marks.join(", "))
 }
 
-async fn send_bulk(
+pub(super) async fn send_bulk(
     writer: &mut Conn,
     copy: &TableCopy,
     shape: &Shape,
@@ -651,7 +651,7 @@ async fn send_bulk(
     Ok(Some(writer.affected_rows()))
 }
 
-async fn send_inserts(
+pub(super) async fn send_inserts(
     writer: &mut Conn,
     copy: &TableCopy,
     shape: &Shape,
@@ -673,7 +673,7 @@ async fn send_inserts(
     Ok(Some(taken))
 }
 
-async fn send_load_data(
+pub(super) async fn send_load_data(
     writer: &mut Conn,
     copy: &TableCopy,
     shape: &Shape,

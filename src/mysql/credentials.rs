@@ -75,6 +75,18 @@ impl Credentials {
         })
     }
 
+    /// What this option file says and nothing else: for servers of our own, of which flags and
+    /// environment do not speak.
+    ///
+    /// # Errors
+    /// The file cannot be read or understood.
+    pub fn of_file(path: &Path) -> Result<Self> {
+        Ok(Self {
+            file: OptionFile::read(path)?,
+            ..Self::default()
+        })
+    }
+
     /// The login of one instance: flags and prompt first, then the environment, then the option
     /// file's groups `[shardctl_NAME]`, `[shardctl]`, `[client]`.
     ///

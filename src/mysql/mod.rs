@@ -19,6 +19,7 @@ pub mod option_file;
 pub mod query;
 pub mod row;
 pub mod sample;
+pub mod scratch;
 pub mod server;
 pub mod state;
 pub mod tail;

@@ -6,6 +6,7 @@
 //! | route | [`keys`] | its WHERE | the physical tables that can hold an answer |
 //! | plan | [`plan`] | both | a way, and what each physical table is asked |
 //! | merge | [`merge`] | the shards' rows | the rows of one server |
+//! | gather | [`gather`], [`pushed`] | text that cannot be merged | what is fetched, for it to run on a scratch server |
 //!
 //! Statements are analysed as a tree and rewritten as text: what a person wrote goes to the servers
 //! as written, with the table's name replaced, so that names and meanings of columns stay the
@@ -13,10 +14,12 @@
 
 pub mod dialect;
 pub mod functions;
+pub mod gather;
 pub mod keys;
 pub mod merge;
 pub mod parse;
 pub mod plan;
+pub mod pushed;
 
 /// Why a statement is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

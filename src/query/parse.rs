@@ -128,7 +128,7 @@ pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
 
 /// Optimizer hints can change the session's settings, which the tool has set: the timeout, or the
 /// number of rows that each shard gives.
-fn refuse_settings(tokens: &[TokenWithSpan]) -> Result<(), Refusal> {
+pub(super) fn refuse_settings(tokens: &[TokenWithSpan]) -> Result<(), Refusal> {
     let changes = tokens.iter().any(|token| match &token.token {
         Token::Whitespace(Whitespace::MultiLineComment(comment)) if comment.starts_with('+') => {
             let hint = comment.to_ascii_uppercase();
@@ -348,7 +348,7 @@ fn functions(query: &Query) -> Result<Vec<(String, Nature)>, Refusal> {
 }
 
 /// The tokens that count, with their byte ranges.
-fn significant(sql: &str, tokens: &[TokenWithSpan]) -> Vec<(Token, Range<usize>)> {
+pub(super) fn significant(sql: &str, tokens: &[TokenWithSpan]) -> Vec<(Token, Range<usize>)> {
     // Locations count characters in a line; the text is cut by bytes.
     let mut starts = vec![0usize];
     starts.extend(sql.match_indices('\n').map(|(at, _)| at + 1));

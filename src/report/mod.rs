@@ -9,6 +9,7 @@ pub mod create;
 pub mod explain;
 pub mod fill;
 pub mod measured;
+pub mod gather;
 pub mod plan;
 pub mod plan_page;
 pub mod rebalance;

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod create;
 pub mod fill;
+pub mod gather;
 pub mod interrupt;
 pub mod live;
 pub mod measure;

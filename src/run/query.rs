@@ -76,11 +76,11 @@ pub fn refuse_to_merge(refusal: &Refusal) -> Error {
 pub struct Running(Arc<Mutex<Vec<(Server, u32)>>>);
 
 impl Running {
-    fn started(&self, server: &Server, conn: &Conn) {
+    pub(super) fn started(&self, server: &Server, conn: &Conn) {
         self.lock().push((server.clone(), conn.id()));
     }
 
-    fn ended(&self, server: &Server, id: u32) {
+    pub(super) fn ended(&self, server: &Server, id: u32) {
         self.lock()
             .retain(|(other, known)| *known != id || other.name() != server.name());
     }
@@ -174,10 +174,20 @@ impl Fleet<'_> {
     /// # Errors
     /// The server refuses, or the statement cannot be merged exactly after all.
     pub async fn finish(&self, plan: &Plan) -> Result<Option<Scattered>> {
+        self.decide(plan)
+            .await?
+            .map_err(|refusal| refuse_to_merge(&refusal))
+    }
+
+    /// As [`Fleet::finish`], with the refusal apart, for a statement that can be gathered instead.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn decide(&self, plan: &Plan) -> Result<Result<Option<Scattered>, Refusal>> {
         let scatter = match &plan.way {
             Way::Scatter(scatter) => scatter,
-            Way::One { .. } => return Ok(None),
-            Way::Apart(refusal) => return Err(refuse_to_merge(refusal)),
+            Way::One { .. } => return Ok(Ok(None)),
+            Way::Apart(refusal) => return Ok(Err(refusal.clone())),
         };
         let first = |template: &Template| {
             self.tasks(plan, template)?
@@ -199,11 +209,13 @@ impl Fleet<'_> {
         .await;
         self.running.ended(&probe.server, conn.id());
         let probed: Vec<Column> = probed?;
-        let scattered = scatter
-            .finish(&probed)
-            .map_err(|refusal| refuse_to_merge(&refusal))?;
-        self.refuse_mixed_weights(&probed, &scattered.merge)?;
-        Ok(Some(scattered))
+        match scatter.finish(&probed) {
+            Ok(scattered) => {
+                self.refuse_mixed_weights(&probed, &scattered.merge)?;
+                Ok(Ok(Some(scattered)))
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     /// The weights of a text are not the same numbers on the two families of server.
@@ -228,20 +240,29 @@ impl Fleet<'_> {
     /// # Errors
     /// A shard fails, or the answer is larger than allowed.
     pub async fn run(&self, plan: &Plan, sink: &mut dyn Sink) -> Result<()> {
+        let scattered = self.finish(plan).await?;
+        self.run_decided(plan, scattered.as_ref(), sink).await
+    }
+
+    /// As [`Fleet::run`], after the second step of a scatter.
+    ///
+    /// # Errors
+    /// A shard fails, or the answer is larger than allowed.
+    pub async fn run_decided(
+        &self,
+        plan: &Plan,
+        scattered: Option<&Scattered>,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         let mut sink = Capped {
             sink,
             left: self.options.rows_max,
             max: self.options.rows_max,
         };
-        match &plan.way {
-            Way::One { statement } => self.run_one(plan, statement, &mut sink).await,
-            Way::Scatter(_) | Way::Apart(_) => {
-                let scattered = self
-                    .finish(plan)
-                    .await?
-                    .ok_or_else(|| Error::usage("the statement is not a scatter"))?;
-                self.run_scattered(plan, &scattered, &mut sink).await
-            }
+        match (&plan.way, scattered) {
+            (Way::One { statement }, _) => self.run_one(plan, statement, &mut sink).await,
+            (_, Some(scattered)) => self.run_scattered(plan, scattered, &mut sink).await,
+            (_, None) => Err(Error::usage("the statement is not a scatter")),
         }
     }
 

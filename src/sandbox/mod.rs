@@ -20,6 +20,7 @@ mod folder;
 mod guard;
 mod server;
 mod template;
+mod warm;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -39,6 +40,7 @@ pub use engine::{Engine, Installation};
 use folder::{Lock, Manifest};
 pub use guard::{Guarded, guard};
 use server::StartFailure;
+pub use warm::{InUse, keeper};
 
 /// The name of a sandbox where none is given.
 pub const DEFAULT_NAME: &str = "default";

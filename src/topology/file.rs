@@ -144,6 +144,7 @@ struct TopologyFile {
     cluster: Spanned<String>,
     instances: Spanned<Entries<Spanned<InstanceEntry>>>,
     control: Option<Spanned<String>>,
+    query: Option<QueryEntry>,
     schemas: Spanned<SchemasEntry>,
     #[serde(default)]
     tables: Entries<Spanned<TableEntry>>,
@@ -155,6 +156,12 @@ struct InstanceEntry {
     host: Option<Spanned<String>>,
     port: Option<Spanned<u16>>,
     socket: Option<Spanned<String>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryEntry {
+    scratch: Option<Spanned<String>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -367,6 +374,11 @@ impl Checker {
         }
         let instances = self.instances(&file.instances);
         let control = self.control(file, &instances);
+        let scratch = file
+            .query
+            .as_ref()
+            .and_then(|query| query.scratch.as_ref())
+            .and_then(|scratch| self.known_instance("scratch", scratch, &instances));
         let schemas = self.schemas(&file.schemas.value, &instances);
         let count = file.schemas.value.count.value;
         let tables = self.tables(&file.tables, count, text);
@@ -375,6 +387,7 @@ impl Checker {
             cluster: file.cluster.value.trim().to_owned(),
             instances,
             control: control?,
+            scratch,
             schema_pattern,
             schemas,
             tables,
@@ -452,25 +465,32 @@ impl Checker {
     ) -> Option<InstanceName> {
         match &file.control {
             None => instances.keys().next().cloned(),
-            Some(control) => {
-                let found = instances
-                    .keys()
-                    .find(|name| name.as_str() == control.value)
-                    .cloned();
-                if found.is_none() {
-                    let names: Vec<&InstanceName> = instances.keys().collect();
-                    self.wrong(
-                        control.at(),
-                        format!(
-                            "control: there is no instance `{}`{}",
-                            control.value,
-                            nearest(&control.value, &names)
-                        ),
-                    );
-                }
-                found
-            }
+            Some(control) => self.known_instance("control", control, instances),
         }
+    }
+
+    fn known_instance(
+        &mut self,
+        key: &str,
+        wanted: &Spanned<String>,
+        instances: &IndexMap<InstanceName, Endpoint>,
+    ) -> Option<InstanceName> {
+        let found = instances
+            .keys()
+            .find(|name| name.as_str() == wanted.value)
+            .cloned();
+        if found.is_none() {
+            let names: Vec<&InstanceName> = instances.keys().collect();
+            self.wrong(
+                wanted.at(),
+                format!(
+                    "{key}: there is no instance `{}`{}",
+                    wanted.value,
+                    nearest(&wanted.value, &names)
+                ),
+            );
+        }
+        found
     }
 
     fn schemas(
@@ -1265,6 +1285,9 @@ pub fn render(topology: &Topology) -> String {
         };
     }
     let _ = writeln!(out, "control: {}", scalar(topology.control.as_str()));
+    if let Some(scratch) = &topology.scratch {
+        let _ = writeln!(out, "query: {{ scratch: {} }}", scalar(scratch.as_str()));
+    }
     let _ = writeln!(out, "schemas:");
     let _ = writeln!(
         out,

@@ -29,6 +29,8 @@ pub struct Topology {
     pub instances: IndexMap<InstanceName, Endpoint>,
     /// The instance that holds jobs and the shard map's history.
     pub control: InstanceName,
+    /// The instance on which statements that gather rows run; `None` where a private server does.
+    pub scratch: Option<InstanceName>,
     /// How the schemas are named; the number is the shard's.
     pub schema_pattern: NamePattern,
     /// The schemas and their placement, by shard number.
@@ -243,17 +245,23 @@ impl Topology {
     /// The same, each with the table that it is about; `None` where it is about the placement.
     pub fn cautions(&self) -> Vec<(Option<TableName>, String)> {
         let mut warnings = Vec::new();
-        let counts: Vec<usize> = self
+        let holding: Vec<&InstanceName> = self
             .instances
             .keys()
+            // One that only gathers needs no schemas.
+            .filter(|instance| {
+                Some(*instance) != self.scratch.as_ref() || !self.shards_on(instance).is_empty()
+            })
+            .collect();
+        let counts: Vec<usize> = holding
+            .iter()
             .map(|instance| self.shards_on(instance).len())
             .collect();
         if let (Some(least), Some(most)) = (counts.iter().min(), counts.iter().max())
             && most > least
         {
-            let each: Vec<String> = self
-                .instances
-                .keys()
+            let each: Vec<String> = holding
+                .iter()
                 .zip(&counts)
                 .map(|(instance, count)| format!("{instance} {count}"))
                 .collect();
