@@ -8,8 +8,10 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use rand::{RngExt, SeedableRng};
@@ -19,6 +21,8 @@ use shardctl::mysql::credentials::{CredentialSource, Credentials};
 use shardctl::mysql::query::{self, Reading};
 use shardctl::mysql::{Server, Servers};
 use shardctl::query::gather::{Gather, gather};
+use shardctl::report::answer::AnswerWriter;
+use shardctl::report::{Format, View};
 use shardctl::routing::Router;
 use shardctl::rows::cell::{Column, Row};
 use shardctl::rows::key::KeyValue;
@@ -26,7 +30,7 @@ use shardctl::run::gather::{GatherOptions, Gathered, Gathering};
 use shardctl::run::query::{Running, Sink};
 use shardctl::topology::file::parse;
 use shardctl::topology::{Spread, Topology};
-use support::{Engine, Sandbox, on_each_engine};
+use support::{Engine, Home, Sandbox, on_each_engine};
 
 /// The time of all statements, far from the servers' own.
 const CLOCK_US: i64 = 1_700_000_000_000_000;
@@ -159,9 +163,17 @@ fn t_row(rng: &mut ChaCha8Rng, id: i64) -> String {
     add(rng, big.to_string());
     let z = rng.random_range(0..2000);
     add(rng, z.to_string());
-    let d2 = format!("{}.{:02}", rng.random_range(-99..99), rng.random_range(0..100));
+    let d2 = format!(
+        "{}.{:02}",
+        rng.random_range(-99..99),
+        rng.random_range(0..100)
+    );
     add(rng, d2);
-    let d5 = format!("{}.{:010}", rng.random_range(-9..9), rng.random_range(0..i64::from(u32::MAX)));
+    let d5 = format!(
+        "{}.{:010}",
+        rng.random_range(-9..9),
+        rng.random_range(0..i64::from(u32::MAX))
+    );
     add(rng, d5);
     let f = f64::from(rng.random_range(-1000..1000)) / 3.0;
     add(rng, f.to_string());
@@ -176,15 +188,29 @@ fn t_row(rng: &mut ChaCha8Rng, id: i64) -> String {
         &["''", "0x00", "0x61", "0xff00ff01"][..],
         &["''", "0x00ff5c27", "REPEAT('x', 300)"][..],
         &["''", "'line\nbreak\ttab'", "'中文 😀'"][..],
-        &["'0000-00-00'", "'2023-02-30'", "'2020-01-01'", "'2021-12-31'"][..],
-        &["'0000-00-00 00:00:00'", "'2020-01-01 10:00:00.123'", "'2023-11-14 22:13:20'"][..],
+        &[
+            "'0000-00-00'",
+            "'2023-02-30'",
+            "'2020-01-01'",
+            "'2021-12-31'",
+        ][..],
+        &[
+            "'0000-00-00 00:00:00'",
+            "'2020-01-01 10:00:00.123'",
+            "'2023-11-14 22:13:20'",
+        ][..],
         &["'1970-01-01 00:00:01'", "'2020-06-01 00:00:00.000001'", "0"][..],
         &["'-838:59:59'", "'00:00:00.01'", "'-00:00:01.5'", "'12:00'"][..],
         &["0", "1999", "2155"][..],
         &["b'0'", "b'1111111111'", "b'101'"][..],
         &["'a'", "'b'", "'3'", "'1'"][..],
         &["''", "'x'", "'x,y'", "'2'"][..],
-        &["'{\"k\": 1, \"l\": [1, 2]}'", "'[1, null, \"x\"]'", "'\"é\"'", "'null'"][..],
+        &[
+            "'{\"k\": 1, \"l\": [1, 2]}'",
+            "'[1, null, \"x\"]'",
+            "'\"é\"'",
+            "'null'",
+        ][..],
     ] {
         let value = pick(rng, list).to_owned();
         add(rng, value);
@@ -388,11 +414,7 @@ impl World {
         for (a, b) in found.iter().zip(&expected) {
             same("a row", show(a).join(" | "), show(b).join(" | "))?;
         }
-        same(
-            "rows",
-            found.len().to_string(),
-            expected.len().to_string(),
-        )?;
+        same("rows", found.len().to_string(), expected.len().to_string())?;
         Ok(gathered)
     }
 
@@ -692,5 +714,232 @@ on_each_engine! {
         assert!(wrong.is_empty(), "seed {seed}\n{}", wrong.join("\n"));
         // Else nothing of what this test is for has been tried.
         assert!(narrowed > statements / 10, "{narrowed} of {statements}");
+    }
+}
+
+impl World {
+    /// The topology in a file, with the servers' sockets.
+    fn file(&self) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(
+            file.path(),
+            shardctl::topology::file::render(&self.topology),
+        )
+        .unwrap();
+        file
+    }
+
+    /// The program under test on this world, without the sandbox's name: by addresses.
+    fn command(&self, file: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(support::SHARDCTL);
+        command
+            .arg("--topology")
+            .arg(file)
+            .arg("--defaults-file")
+            .arg(self.sandbox.client_file())
+            .arg("query")
+            .args(args);
+        command
+    }
+
+    fn query(&self, file: &Path, args: &[&str]) -> (i32, String, String) {
+        let output = self.command(file, args).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code().unwrap_or(-1),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    }
+
+    /// The scratch schemas that are there.
+    async fn scratch_schemas(&self) -> Vec<String> {
+        let mut conn = support::conn(&self.sandbox, "rds-2").await;
+        conn.query("SHOW DATABASES LIKE '\\_shardctl\\_q\\_%'")
+            .await
+            .unwrap()
+    }
+}
+
+on_each_engine! {
+    /// More than may be gathered is refused with the numbers, before or while it is fetched, and
+    /// nothing is left.
+    async fn what_is_too_much_is_refused_with_the_numbers(engine) {
+        let world = world(engine).await;
+        let refused = |sql: &'static str, rows: u64, bytes: u64| {
+            let world = &world;
+            async move {
+                let gather = gather(sql, &world.topology).unwrap();
+                let mut gathering = world.gathering(&gather);
+                gathering.options.gather_rows_max = rows;
+                gathering.options.gather_bytes_max = bytes;
+                match world.gathered(&gathering).await {
+                    Ok(_) => panic!("{sql} was answered"),
+                    Err(error) => error.to_string(),
+                }
+            }
+        };
+        let before = refused("SELECT COUNT(*) FROM t a, t b", 20, 1 << 30).await;
+        assert!(before.contains("rows are to be fetched, and --max-gather-rows allows 20"), "{before}");
+        let during = refused("SELECT COUNT(*) FROM t a, u b WHERE a.n IS NOT NULL AND b.k > 0", 20, 1 << 30).await;
+        assert!(during.contains("had been fetched, and there were more, and --max-gather-rows allows 20"), "{during}");
+        let bytes = refused("SELECT COUNT(*) FROM t a, u b WHERE a.tx <> '' AND b.k > 0", 1000, 100).await;
+        assert!(bytes.contains("--max-gather-bytes allows 100"), "{bytes}");
+        // And the answer's own cap.
+        let gather = gather("SELECT a.id FROM t a, t b", &world.topology).unwrap();
+        let mut gathering = world.gathering(&gather);
+        gathering.options.rows_max = 50;
+        let error = world.gathered(&gathering).await.err().unwrap().to_string();
+        assert!(error.contains("the answer has more than 50 rows"), "{error}");
+    }
+
+    /// Two statements at once that fetch other rows of one table do not meet.
+    async fn two_statements_at_once_do_not_meet(engine) {
+        let world = world(engine).await;
+        let low = gather("SELECT COUNT(*) FROM t a, t b WHERE a.id < 11 AND b.id < 11", &world.topology).unwrap();
+        let high = gather("SELECT COUNT(*) FROM t a, t b WHERE a.id > 50 AND b.id > 50", &world.topology).unwrap();
+        let (low, high) = (world.gathering(&low), world.gathering(&high));
+        let answers = futures_util::future::join_all((0..6).map(|n| world.gathered(if n % 2 == 0 { &low } else { &high }))).await;
+        let found: Vec<Vec<String>> = answers.into_iter().map(|answer| show(&answer.unwrap().0.rows[0])).collect();
+        assert_eq!(found, [["100"], ["400"], ["100"], ["400"], ["100"], ["400"]]);
+    }
+
+    /// What a killed run leaves is dropped by the next one, and only that.
+    async fn a_killed_run_leaves_nothing_for_long(engine) {
+        let world = world(engine).await;
+        let file = world.file();
+        // Long enough to be killed in: some 24 million rows four times over.
+        let mut child = world
+            .command(file.path(), &["SELECT SUM(a.n + b.n * c.n) FROM t a, t b, t c, t d, u e"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let before = world.scratch_schemas().await;
+        let left = loop {
+            let now = world.scratch_schemas().await;
+            match now.into_iter().find(|name| !before.contains(name) && name.len() == "_shardctl_q_0123456789abcdef".len()) {
+                Some(name) => break name,
+                None => assert!(child.try_wait().unwrap().is_none(), "it ended too early"),
+            }
+        };
+        // While it runs it is nobody else's.
+        world.compare("SELECT a.id FROM t a JOIN t b ON a.n = b.n", false).await.unwrap();
+        assert!(world.scratch_schemas().await.contains(&left));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The server sees the end of a connection whose statement runs when that ends; until then
+        // the lock is held. The next run that comes after it drops the schema.
+        let mut conn = support::conn(&world.sandbox, "rds-2").await;
+        let running: Vec<u64> = conn
+            .exec("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = ? AND COMMAND <> 'Sleep'", (&left,))
+            .await
+            .unwrap();
+        for id in running {
+            let _ = conn.query_drop(format!("KILL {id}")).await;
+        }
+        for _ in 0..100 {
+            world.compare("SELECT a.id FROM t a JOIN t b ON a.n = b.n", false).await.unwrap();
+            if !world.scratch_schemas().await.contains(&left) {
+                return;
+            }
+        }
+        panic!("{left} is still there");
+    }
+
+    /// Names, kinds and rows in every output format are those of one server.
+    async fn every_format_is_one_servers(engine) {
+        let world = world(engine).await;
+        let file = world.file();
+        let sql = "SELECT t.id, t.n, big, z, t.d2, d5, f, db, t.ci, vb, bi, bl, tx, dt, ts, tm, y, b, e, s, j, \
+                   t.n + 1, t.d2 / 3, NULL, COUNT(*) OVER () AS all_of_them \
+                   FROM t LEFT JOIN u ON u.k = t.id + 1 ORDER BY t.id";
+        let expected = world.expected(sql).await.unwrap();
+        for (name, format) in [
+            ("table", Format::Table),
+            ("vertical", Format::Vertical),
+            ("csv", Format::Csv),
+            ("tsv", Format::Tsv),
+            ("json", Format::Json),
+            ("ndjson", Format::Ndjson),
+        ] {
+            // The clock of the two is another.
+            let (code, stdout, stderr) = world.query(file.path(), &["-o", name, sql]);
+            assert_eq!(code, 0, "{stderr}");
+            let mut out = Vec::new();
+            let mut writer = AnswerWriter::new(&mut out, format, View::default());
+            writer.columns(&expected.columns).unwrap();
+            for row in &expected.rows {
+                writer.row(row).unwrap();
+            }
+            writer.finish().unwrap();
+            assert_eq!(stdout, String::from_utf8_lossy(&out), "{name}");
+        }
+    }
+
+    /// What is gathered, and the limits of it, are told and kept by the flags.
+    async fn the_flags_say_and_limit_what_is_gathered(engine) {
+        let world = world(engine).await;
+        let file = world.file();
+        let sql = "SELECT t.id FROM t JOIN u ON u.tid = t.id WHERE t.id = 5 AND u.n > 3";
+        let (code, stdout, stderr) = world.query(file.path(), &["--explain", sql]);
+        assert_eq!(code, 0, "{stderr}");
+        let stdout = stdout.replace(&world.topology.cluster, "CLUSTER");
+        let key = stdout.lines().find(|line| line.contains("AS `t` WHERE")).unwrap_or_default();
+        assert!(key.contains("SELECT `id` FROM `CLUSTER_01`.`t` AS `t` WHERE (`t`.`id` = 5)"), "{stdout}");
+        assert!(stdout.contains("fetched: `t`, 1 of 4 tables"), "{stdout}");
+        assert!(stdout.contains("scratch: instance rds-2"), "{stdout}");
+        let (code, stdout, _) = world.query(file.path(), &["-o", "json", "--explain", sql]);
+        let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((code, &json["way"]), (0, &"gather".into()));
+        assert_eq!(json["tables"][1]["parts"].as_array().unwrap().len(), 8);
+        let sql = "SELECT t.id FROM t JOIN u ON u.ci = t.ci";
+        let (code, _, stderr) = world.query(file.path(), &["--no-gather", sql]);
+        assert_eq!(code, 2, "{stderr}");
+        let (code, _, stderr) = world.query(file.path(), &["--max-shards", "2", sql]);
+        assert!(code == 2 && stderr.contains("is gathered from 4 shards"), "{stderr}");
+        let (code, _, stderr) = world.query(file.path(), &["--scratch", "rds-9", sql]);
+        assert!(code == 2 && stderr.contains("there is no instance `rds-9` to gather on"), "{stderr}");
+        let (code, _, stderr) = world.query(file.path(), &["--max-gather-rows", "3", sql]);
+        assert!(code == 2 && stderr.contains("--max-gather-rows allows 3"), "{stderr}");
+    }
+
+    /// Without a named server a private one is started, used again, and removed when it has not
+    /// been used for a while.
+    async fn a_private_server_is_kept_warm_and_goes(engine) {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let mut world = world(engine).await;
+        world.topology.scratch = None;
+        let file = world.file();
+        let home = tempfile::Builder::new().prefix("sc").permissions(PermissionsExt::from_mode(0o700)).tempdir_in("/tmp").unwrap();
+        let run = |sql: &str| {
+            let output = world
+                .command(file.path(), &["--scratch-idle", "3", "-o", "csv", sql])
+                .env("SHARDCTL_SANDBOX_DIR", home.path())
+                // What is said of the shards' login is not for it.
+                .env("SHARDCTL_USER", world.sandbox.user())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(run("SELECT COUNT(*) AS n FROM t a, u b"), "n\r\n6300\r\n");
+        let dir = home.path().join(format!("scratch-{}", engine.as_str()));
+        assert_eq!(std::fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+        let sandbox = Home::at(home.path()).unwrap().open(&format!("scratch-{}", engine.as_str())).unwrap();
+        let first = sandbox.pid("rds-1").unwrap().unwrap();
+        assert_eq!(sandbox.instances()[0].port, None);
+        assert_eq!(run("SELECT COUNT(*) AS n FROM t a, t b"), "n\r\n4900\r\n");
+        assert_eq!(sandbox.pid("rds-1").unwrap(), Some(first));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while dir.exists() {
+            assert!(Instant::now() < deadline, "it is still there");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // A process that has been killed may show for a moment.
+        assert!(!Path::new(&format!("/proc/{first}/exe")).exists());
+        // And again from nothing.
+        assert_eq!(run("SELECT COUNT(*) AS n FROM b x, b y"), "n\r\n25\r\n");
+        Home::at(home.path()).unwrap().down(&format!("scratch-{}", engine.as_str())).unwrap();
     }
 }

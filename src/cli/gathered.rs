@@ -155,12 +155,14 @@ async fn answer(
     let mut printer = Printer::new(cx);
     let deadline = tokio::time::Instant::now() + asked.timeout + Duration::from_secs(5);
     let late = || {
-        Error::server(format!("no answer within {} seconds", asked.timeout.as_secs()))
-            .next("give it longer with --timeout")
+        Error::server(format!(
+            "no answer within {} seconds",
+            asked.timeout.as_secs()
+        ))
+        .next("give it longer with --timeout")
     };
-    let interrupted = || {
-        Error::stopped("interrupted").now("the statements were ended on the servers as well")
-    };
+    let interrupted =
+        || Error::stopped("interrupted").now("the statements were ended on the servers as well");
     let looked = tokio::select! {
         looked = gathering.look() => looked,
         _ = tokio::signal::ctrl_c() => Err(interrupted()),
@@ -242,7 +244,8 @@ async fn scratch_server(
     let options = private_options(engine(servers)?);
     let idle = Duration::from_secs(asked.gather.scratch_idle);
     let failed = |error: Error| {
-        error.next("name an instance to gather on with --scratch, or install the shards' server here")
+        error
+            .now("the statement runs on a server of our own; --scratch names one of the topology's")
     };
     let private = tokio::task::spawn_blocking(move || {
         let exe = std::env::current_exe()

@@ -111,7 +111,8 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
         Ok(planned) => planned,
         Err(refusal) if args.by_shard || args.gather.no_gather => return Err(refuse(&refusal)),
         Err(refusal) => {
-            let gather = gather(&sql, &topology).map_err(|other| refuse(clearer(&refusal, &other)))?;
+            let gather =
+                gather(&sql, &topology).map_err(|other| refuse(clearer(&refusal, &other)))?;
             return gathered::run(cx, asked(&args), &topology, &gather, &refusal).await;
         }
     };

@@ -130,8 +130,11 @@ pub async fn columns(
             .map_err(failed)?;
         for row in rows {
             let mut row = row;
-            let mut text =
-                |index: usize| row.take::<Option<String>, _>(index).flatten().unwrap_or_default();
+            let mut text = |index: usize| {
+                row.take::<Option<String>, _>(index)
+                    .flatten()
+                    .unwrap_or_default()
+            };
             let key = (text(0), text(1));
             let (name, kind, full) = (text(2), text(3).to_lowercase(), text(4));
             let (charset, collation, nullable) = (text(5), text(6), text(7) == "YES");
@@ -178,7 +181,9 @@ async fn mark_json(
     found: &mut BTreeMap<(String, String), Vec<ScratchColumn>>,
 ) -> Result<()> {
     for part in wanted.chunks(200) {
-        let conditions = part.join(" OR ").replace("TABLE_SCHEMA", "CONSTRAINT_SCHEMA");
+        let conditions = part
+            .join(" OR ")
+            .replace("TABLE_SCHEMA", "CONSTRAINT_SCHEMA");
         let rows: Vec<(String, String, String)> = conn
             .query(format!(
                 "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CHECK_CLAUSE \
@@ -209,7 +214,9 @@ fn without_comments(text: &str) -> String {
         if out[..start].contains('\'') {
             break;
         }
-        let end = out[start..].find("*/").map_or(out.len(), |at| start + at + 2);
+        let end = out[start..]
+            .find("*/")
+            .map_or(out.len(), |at| start + at + 2);
         out.replace_range(start..end, "");
     }
     out.trim_end().to_owned()
@@ -255,9 +262,7 @@ pub async fn defaults(
         )
         .await
         .map_err(|cause| server.explain("could not read a schema's defaults", &cause))?;
-    found.ok_or_else(|| {
-        Error::server(format!("there is no schema `{schema}`")).at(server.place())
-    })
+    found.ok_or_else(|| Error::server(format!("there is no schema `{schema}`")).at(server.place()))
 }
 
 /// A reading session whose reads all see one moment, and give text as the bytes it is stored as.
@@ -572,7 +577,9 @@ impl Scratch {
         let differs = |name: &str| own.get(name) != settings.get(name);
         let refused = |name: &str| {
             let value = |of: &BTreeMap<String, String>| {
-                of.get(name).cloned().unwrap_or_else(|| "nothing".to_owned())
+                of.get(name)
+                    .cloned()
+                    .unwrap_or_else(|| "nothing".to_owned())
             };
             Error::usage("the scratch server is not set up like the shards")
                 .at(self.server.place())

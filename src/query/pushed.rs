@@ -222,7 +222,11 @@ impl Rendering<'_> {
             }
             _ => return None,
         };
-        Some(format!("{}({})", name.to_ascii_uppercase(), args.join(", ")))
+        Some(format!(
+            "{}({})",
+            name.to_ascii_uppercase(),
+            args.join(", ")
+        ))
     }
 }
 

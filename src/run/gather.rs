@@ -232,10 +232,7 @@ impl Gathering<'_> {
     }
 
     /// The defaults of a schema that is read: all of a cluster's are made alike.
-    async fn defaults_of_read(
-        &self,
-        snapshots: &mut [(Server, Conn)],
-    ) -> Result<(String, String)> {
+    async fn defaults_of_read(&self, snapshots: &mut [(Server, Conn)]) -> Result<(String, String)> {
         let (server, conn) = snapshots
             .first_mut()
             .ok_or_else(|| Error::usage("there is no shard to ask"))?;
@@ -472,10 +469,8 @@ impl Gathering<'_> {
             |row: Row| {
                 let taken = match (lock(&failure).is_some(), left) {
                     (true, _) => Ok(false),
-                    (false, 0) => Err(Error::usage(format!(
-                        "the answer has more than {max} rows"
-                    ))
-                    .next("add a LIMIT, or allow more with --max-rows")),
+                    (false, 0) => Err(Error::usage(format!("the answer has more than {max} rows"))
+                        .next("add a LIMIT, or allow more with --max-rows")),
                     (false, _) => {
                         left -= 1;
                         lock(&sink).row(row).map(|()| true)
@@ -510,18 +505,20 @@ fn same_settings(
         None => Ok(()),
         Some(name) => {
             let value = |of: &BTreeMap<String, String>| {
-                of.get(name).cloned().unwrap_or_else(|| "nothing".to_owned())
+                of.get(name)
+                    .cloned()
+                    .unwrap_or_else(|| "nothing".to_owned())
             };
-            Err(
-                Error::usage("the shards are not set up alike, so no one server answers as they do")
-                    .at(place)
-                    .cause(format!(
-                        "{name} is {} there and {} on {first_place}",
-                        value(own),
-                        value(first)
-                    ))
-                    .next("set it alike on all instances"),
+            Err(Error::usage(
+                "the shards are not set up alike, so no one server answers as they do",
             )
+            .at(place)
+            .cause(format!(
+                "{name} is {} there and {} on {first_place}",
+                value(own),
+                value(first)
+            ))
+            .next("set it alike on all instances"))
         }
     }
 }

@@ -96,8 +96,9 @@ impl Home {
                 }
                 stopped || sandbox.version() != Installation::find(options.engine)?.version
             }
-            Err(_) => Manifest::read(&self.dir(&options.name))
-                .map_or(true, |manifest| !manifest.complete),
+            Err(_) => {
+                Manifest::read(&self.dir(&options.name)).map_or(true, |manifest| !manifest.complete)
+            }
         };
         if unusable {
             self.wipe(&options.name, &lock)?;
