@@ -37,7 +37,7 @@ fn the_help_lists_every_subcommand() {
       create     Create the schemas and tables that the servers lack
       fill       Fill an empty user center with generated members
       status     Show instances, schemas, rows, bytes and the fill against the limit
-      query      Answer a SELECT over a logical table as one server would
+      query      Answer a SELECT over logical tables as one server would
       route      Show where a key lives, from the topology file alone
       rebalance  Move schemas between instances, from the shard map in force to a wanted topology
       job        Look after the jobs that move data
@@ -555,7 +555,7 @@ fn help_of_query() {
     insta::assert_snapshot!(shardctl(&["query", "-h"]), @r#"
     exit code 0
     -- stdout
-    Answer a SELECT over a logical table as one server would
+    Answer a SELECT over logical tables as one server would
 
     Usage: shardctl query [OPTIONS] [SQL]
 
@@ -563,14 +563,21 @@ fn help_of_query() {
       [SQL]  The statement; - reads it from standard input
 
     Options:
-      -f, --file <FILE>        Read the statement from this file
-          --explain            Show how it would be answered, and do not run it
-          --by-shard           Run it on each shard as written and show the answers side by side,
-                               unmerged
-          --max-shards <N>     Refuse to ask more shards than this
-          --max-rows <N>       Refuse an answer of more rows [default: 100000]
-          --timeout <SECONDS>  End the statements after so many seconds [default: 60]
-      -h, --help               Print help (see more with '--help')
+      -f, --file <FILE>               Read the statement from this file
+          --explain                   Show how it would be answered, and do not run it
+          --by-shard                  Run it on each shard as written and show the answers side by side,
+                                      unmerged
+          --max-shards <N>            Refuse to ask more shards than this
+          --max-rows <N>              Refuse an answer of more rows [default: 100000]
+          --timeout <SECONDS>         End the statements after so many seconds [default: 60]
+          --no-gather                 Refuse what would have to be gathered on a scratch server
+          --scratch <INSTANCE>        Gather on this instance of the topology [default: the topology's
+                                      query.scratch, else a private server of the installed binaries]
+          --max-gather-rows <N>       Refuse to gather more rows [default: 5000000]
+          --max-gather-bytes <BYTES>  Refuse to gather more bytes of values [default: 2147483648]
+          --scratch-idle <SECONDS>    Keep the private scratch server for so long after its last use
+                                      [default: 600]
+      -h, --help                      Print help (see more with '--help')
 
     Global options:
       -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
@@ -587,6 +594,7 @@ fn help_of_query() {
     Examples:
       shardctl query "SELECT * FROM member WHERE memberId = 100000001"
       shardctl query "SELECT status, COUNT(*) FROM member GROUP BY status ORDER BY 2 DESC"
+      shardctl query "SELECT c.* FROM member m JOIN member_company c USING (memberId) LIMIT 9"
       shardctl query --by-shard "SELECT COUNT(*) FROM member"
       shardctl query -o csv -f report.sql
     "#);
@@ -1350,7 +1358,7 @@ fn statements_that_are_not_answered_say_why() {
     error: the statement is refused
       cause:  only SELECT is answered: this tool reads
     "#);
-    insta::assert_snapshot!(shardctl(&["query", "SELECT 1"]), @r#"
+    insta::assert_snapshot!(shardctl(&["query", "--no-gather", "SELECT 1"]), @r#"
     exit code 2
     -- stderr
     error: the statement cannot be answered
@@ -1374,7 +1382,7 @@ fn statements_that_are_not_answered_say_why() {
     error: the statement cannot be read
       cause:  Expected: an SQL statement, found: SELEC at Line: 1, Column: 1
     "#);
-    insta::assert_snapshot!(shardctl(&["query", "SELECT a.memberId FROM member a JOIN member_address b ON a.memberId = b.memberId"]), @r#"
+    insta::assert_snapshot!(shardctl(&["query", "--no-gather", "SELECT a.memberId FROM member a JOIN member_address b ON a.memberId = b.memberId"]), @r#"
     exit code 2
     -- stderr
     error: the statement cannot be answered exactly
@@ -1386,12 +1394,24 @@ fn statements_that_are_not_answered_say_why() {
     error: the statement is refused
       cause:  the function my_function() is not known; it may be one of your own, and do more than read
     "#);
-    insta::assert_snapshot!(shardctl(&["query", "SELECT GROUP_CONCAT(nickname) FROM member"]), @r#"
+    insta::assert_snapshot!(shardctl(&["query", "--no-gather", "SELECT GROUP_CONCAT(nickname) FROM member"]), @r#"
     exit code 2
     -- stderr
     error: the statement cannot be answered exactly
       cause:  group_concat() over shards is not answered yet
       next:   name the shard key so that one shard answers, or see each shard's own answer with --by-shard
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SELECT USER(), a.memberId FROM member a JOIN member_address b USING (memberId)"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be answered exactly
+      cause:  USER() tells about the session or the server, and a gathered statement runs on another
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "--max-shards", "4", "SELECT COUNT(*) FROM member a JOIN member_address b USING (memberId)"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement is gathered from 16 shards, and --max-shards allows 4
+      cause:  joins over shards are not answered yet
     "#);
     insta::assert_snapshot!(shardctl(&["query", "--max-shards", "4", "SELECT COUNT(*) FROM member"]), @r#"
     exit code 2

@@ -35,7 +35,7 @@ use crate::topology::Topology;
 Examples:
   shardctl query \"SELECT * FROM member WHERE memberId = 100000001\"
   shardctl query \"SELECT status, COUNT(*) FROM member GROUP BY status ORDER BY 2 DESC\"
-  shardctl query \"SELECT memberId FROM member WHERE memberId NOT IN (SELECT memberId FROM member_company)\"
+  shardctl query \"SELECT c.* FROM member m JOIN member_company c USING (memberId) LIMIT 9\"
   shardctl query --by-shard \"SELECT COUNT(*) FROM member\"
   shardctl query -o csv -f report.sql")]
 pub struct QueryArgs {

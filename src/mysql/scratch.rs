@@ -273,6 +273,8 @@ pub async fn snapshot(server: &Server, reading: Reading) -> Result<Conn> {
     let mut conn = session(server, reading).await?;
     for sql in [
         "SET SESSION character_set_results=NULL, net_write_timeout=600",
+        // Under any other level there is no such snapshot, and the servers only warn of it.
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
     ] {
         conn.query_drop(sql)
@@ -398,7 +400,12 @@ pub struct Scratch {
     keeper: Conn,
     load_data: bool,
     bytes_max: u64,
+    /// Whether what is written goes to the server's log, and so to its replicas.
+    logs: bool,
 }
+
+/// Keeps a session's changes out of the server's log.
+const UNLOGGED: &str = "SET SESSION sql_log_bin=0";
 
 impl Scratch {
     /// Makes a schema, after schemas that killed runs have left were dropped. `id` is not used by
@@ -416,6 +423,8 @@ impl Scratch {
                 ))
         };
         let mut keeper = server.conn().await?;
+        // Not everybody may say so; then replicas see the schema come and go.
+        let logs = keeper.query_drop(UNLOGGED).await.is_err();
         sweep(server, &mut keeper).await?;
         let name = SchemaName::new(format!("{PREFIX}{id}"))
             .map_err(|cause| Error::usage("no name for a scratch schema").cause(cause))?;
@@ -450,6 +459,7 @@ impl Scratch {
             // The driver would split a batch that passes one packet, and tells the parameters'
             // types with the first part only.
             bytes_max: packet / 3,
+            logs,
         })
     }
 
@@ -526,9 +536,17 @@ impl Scratch {
     /// The server cannot be reached.
     pub async fn writer(&self) -> Result<Writer> {
         let mut conn = self.server.conn().await?;
-        conn.query_drop("SET NAMES binary, foreign_key_checks=0")
-            .await
-            .map_err(|cause| self.server.explain("could not prepare to write", &cause))?;
+        // A server can be set up to wait for a COMMIT, and the rows would be seen by nobody.
+        let settings = [
+            "SET NAMES binary, foreign_key_checks=0, autocommit=1",
+            UNLOGGED,
+        ];
+        let count = if self.logs { 1 } else { 2 };
+        for sql in settings.iter().take(count) {
+            conn.query_drop(*sql)
+                .await
+                .map_err(|cause| self.server.explain("could not prepare to write", &cause))?;
+        }
         Ok(Writer {
             server: self.server.clone(),
             conn,
@@ -563,7 +581,8 @@ impl Scratch {
         }
     }
 
-    /// A session for the statement, with the settings of a session on the shards.
+    /// A session for the statement, with the settings of a session on the shards. Its transaction
+    /// is begun by [`Scratch::begin`].
     ///
     /// # Errors
     /// The server cannot be reached, refuses a setting, or has one that cannot be changed.
@@ -605,7 +624,8 @@ impl Scratch {
                 })
             })
             .collect();
-        let mut statements = vec![format!("USE {}", self.name.quoted())];
+        // Outside of a transaction, which begins when the rows are there.
+        let mut statements = vec!["COMMIT".to_owned(), format!("USE {}", self.name.quoted())];
         if !changes.is_empty() {
             statements.push(format!("SET SESSION {}", changes.join(", ")));
         }
@@ -617,6 +637,34 @@ impl Scratch {
             })?;
         }
         Ok(conn)
+    }
+
+    /// Lets the server look whether it knows all that the statement names, before any row is
+    /// fetched for it.
+    ///
+    /// # Errors
+    /// It refuses the statement.
+    pub async fn check(&self, conn: &mut Conn, sql: &str) -> Result<()> {
+        let prepared = conn
+            .prep(sql)
+            .await
+            .map_err(|cause| self.server.explain("the statement was refused", &cause))?;
+        conn.close(prepared)
+            .await
+            .map_err(|cause| self.server.explain("the statement was refused", &cause))
+    }
+
+    /// Begins the transaction in which the statement runs: it sees every row that was written.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn begin(&self, conn: &mut Conn) -> Result<()> {
+        conn.query_drop("START TRANSACTION READ ONLY")
+            .await
+            .map_err(|cause| {
+                self.server
+                    .explain("could not prepare a reading session", &cause)
+            })
     }
 
     /// Drops the schema.

@@ -349,20 +349,6 @@ impl Gathering<'_> {
         sink: &mut dyn Sink,
         gathered: &(dyn Fn(Gathered) + Sync),
     ) -> Result<()> {
-        let settings = looked.settings.clone();
-        // Before the rows: a server that is set up otherwise is to be known at once.
-        let mut conn = scratch.session(self.reading(), &settings).await?;
-        gathered(self.load(looked, scratch).await?);
-        let server = scratch.server().clone();
-        self.running.started(&server, &conn);
-        let id = conn.id();
-        let schema = scratch.name().as_str().to_owned();
-        let answer = self.answer(&server, &mut conn, &schema, sink).await;
-        self.running.ended(&server, id);
-        answer
-    }
-
-    async fn load(&self, looked: Looked, scratch: &mut Scratch) -> Result<Gathered> {
         let mut tables: Vec<Arc<ScratchTable>> = Vec::new();
         for (fetch, table) in self.gather.fetches.iter().zip(&looked.tables) {
             let made = scratch
@@ -370,6 +356,27 @@ impl Gathering<'_> {
                 .await?;
             tables.push(Arc::new(made));
         }
+        // Before the rows: what is wrong is to be known at once.
+        let mut conn = scratch.session(self.reading(), &looked.settings).await?;
+        let schema = scratch.name().as_str().to_owned();
+        let sql = self.gather.statement(&schema);
+        scratch.check(&mut conn, &sql).await?;
+        gathered(self.load(looked, &tables, scratch).await?);
+        scratch.begin(&mut conn).await?;
+        let server = scratch.server().clone();
+        self.running.started(&server, &conn);
+        let id = conn.id();
+        let answer = self.answer(&server, &mut conn, &schema, sink).await;
+        self.running.ended(&server, id);
+        answer
+    }
+
+    async fn load(
+        &self,
+        looked: Looked,
+        tables: &[Arc<ScratchTable>],
+        scratch: &mut Scratch,
+    ) -> Result<Gathered> {
         let bytes_max = (WAITING_BYTES / BATCHES / (looked.snapshots.len().max(1) as u64))
             .clamp(*BATCH_BYTES.start(), *BATCH_BYTES.end())
             .min(scratch.batch_bytes_max());
@@ -388,7 +395,7 @@ impl Gathering<'_> {
                 .filter(|(_, part)| part.physical.instance == *server.name())
                 .map(|(table, part)| (table.clone(), part.sql.clone()))
                 .collect();
-            let (sender, receiver) = mpsc::channel::<(Arc<ScratchTable>, Batch)>(1);
+            let (sender, receiver) = mpsc::channel::<Sent>(1);
             let receiver = Arc::new(AsyncMutex::new(receiver));
             for _ in 0..WRITERS {
                 let writer = scratch.writer().await?;
@@ -424,7 +431,7 @@ impl Gathering<'_> {
                 Err(_) => Err(Error::stopped("the program is ending")),
             })?;
         }
-        for (fetch, table) in self.gather.fetches.iter().zip(&tables) {
+        for (fetch, table) in self.gather.fetches.iter().zip(tables) {
             let compared = |name: &str| fetch.compared.contains(&name.to_lowercase());
             scratch.index(table, compared).await;
         }
@@ -532,6 +539,9 @@ fn too_much(need: &str, limit: &str) -> Error {
         )
 }
 
+/// Rows and where they go.
+type Sent = (Arc<ScratchTable>, Batch);
+
 /// What has been fetched, and how much may be.
 struct Budget {
     rows: AtomicU64,
@@ -561,10 +571,7 @@ impl Budget {
     }
 }
 
-async fn write(
-    mut writer: Writer,
-    batches: Arc<AsyncMutex<mpsc::Receiver<(Arc<ScratchTable>, Batch)>>>,
-) -> Result<()> {
+async fn write(mut writer: Writer, batches: Arc<AsyncMutex<mpsc::Receiver<Sent>>>) -> Result<()> {
     loop {
         let next = batches.lock().await.recv().await;
         match next {
