@@ -535,6 +535,10 @@ const BOTH: &[&str] = &[
     "SELECT t.id FROM t, u WHERE t.id = u.tid AND t.id = 5 || u.n = 3",
     "SELECT t.id FROM t JOIN u ON t.id = u.tid WHERE t.n = 3 XOR u.n = 3",
     "SELECT t.id FROM t JOIN u ON t.id = u.tid WHERE t.id = 1 AND t.id = 2",
+    // What the parser does not know.
+    "SELECT id FROM t WHERE ts > NOW() - INTERVAL '1:30' MINUTE_SECOND AND n MOD 3 = 1",
+    "SELECT TRIM(LEADING FROM ci), x.id FROM CLUSTER.t x JOIN u ON u.tid = x.id",
+    "SELECT EXTRACT(YEAR_MONTH FROM dt), COUNT(*) FROM t GROUP BY 1",
     // No table.
     "SELECT 1 + 1, NOW()",
     "SELECT 1 FROM DUAL WHERE EXISTS (SELECT 1 FROM b)",
@@ -845,6 +849,33 @@ on_each_engine! {
             }
         }
         panic!("{left} is still there");
+    }
+
+    /// A run that is asked to end takes its schema with it.
+    async fn a_run_that_is_asked_to_end_leaves_nothing(engine) {
+        let world = world(engine).await;
+        let file = world.file();
+        let before = world.scratch_schemas().await;
+        let mut child = world
+            .command(file.path(), &["SELECT SUM(a.n + b.n * c.n) FROM t a, t b, t c, t d, u e"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let own = loop {
+            let now = world.scratch_schemas().await;
+            match now.into_iter().find(|name| !before.contains(name) && name.len() == "_shardctl_q_0123456789abcdef".len()) {
+                Some(name) => break name,
+                None => assert!(child.try_wait().unwrap().is_none(), "it ended too early"),
+            }
+        };
+        let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(said.contains("stopped by Ctrl-C"), "{said}");
+        assert!(!world.scratch_schemas().await.contains(&own));
     }
 
     /// Names, kinds and rows in every output format are those of one server.

@@ -19,6 +19,7 @@ use crate::run::gather::{
     GatherOptions, Gathering, Looked, SCRATCH_CONNECTIONS, SHARD_CONNECTIONS, check_engines,
     instances,
 };
+use crate::run::interrupt::Requests;
 use crate::run::query::Running;
 use crate::sandbox::{Durability, Engine, Home, InUse, Options};
 use crate::topology::Topology;
@@ -161,11 +162,14 @@ async fn answer(
         ))
         .next("give it longer with --timeout")
     };
-    let interrupted =
-        || Error::stopped("interrupted").now("the statements were ended on the servers as well");
+    let stopped = |signal: &str| {
+        Error::stopped(format!("stopped by {signal}"))
+            .now("the statements were ended on the servers as well")
+    };
+    let mut ended = Requests::listen();
     let looked = tokio::select! {
         looked = gathering.look() => looked,
-        _ = tokio::signal::ctrl_c() => Err(interrupted()),
+        signal = ended.next() => Err(stopped(signal)),
         () = tokio::time::sleep_until(deadline) => Err(late()),
     };
     let looked = match looked {
@@ -185,7 +189,7 @@ async fn answer(
     };
     let answer = tokio::select! {
         answer = gathering.run(looked, &mut scratch, &mut printer, &told) => answer,
-        _ = tokio::signal::ctrl_c() => Err(interrupted()),
+        signal = ended.next() => Err(stopped(signal)),
         () = tokio::time::sleep_until(deadline) => Err(late()),
     };
     if answer.is_err() {

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::rebalance::{fencing_job, way_on};
 use super::gathered::{self, Asked, GatherArgs};
+use super::rebalance::{fencing_job, way_on};
 use super::{Context, Outcome};
 use crate::error::{Class, Error, Result};
 use crate::journal;

@@ -39,6 +39,7 @@ use super::functions::{Nature, nature};
 use super::keys::{Scope, Tables};
 use super::parse::{refuse_settings, significant};
 use super::pushed::{Columns, conjuncts, render};
+use super::unread;
 use crate::names::quote;
 use crate::routing::Router;
 use crate::topology::{Assumption, LogicalTable, PhysicalTable, Place, Spread, Topology};
@@ -163,11 +164,32 @@ pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
         .map_err(|fault| syntax(fault.to_string()))?;
     refuse_settings(&located)?;
     let tokens = significant(sql, &located);
-    let statements = Parser::new(&dialect)
+    let words = Words::new(&tokens);
+    let parsed = Parser::new(&dialect)
         .with_options(ParserOptions::new().with_unescape(false))
         .try_with_sql(sql)
-        .and_then(|mut parser| parser.parse_statements())
-        .map_err(|fault| syntax(fault.to_string()))?;
+        .and_then(|mut parser| parser.parse_statements());
+    let make = |fetches: Vec<Fetch>, goes_by_cluster: bool| {
+        let mut edits = words.schemas(&topology.cluster, goes_by_cluster);
+        edits.extend(index_hints(&tokens).map(|range| (range, Edit::Nothing)));
+        edits.sort_by_key(|(range, _)| range.start);
+        Gather {
+            sql: sql.to_owned(),
+            edits,
+            cluster: topology.cluster.clone(),
+            fetches,
+        }
+    };
+    let statements = match parsed {
+        Ok(statements) => statements,
+        Err(fault) => {
+            return match unread::fetches(&tokens, topology) {
+                Ok(fetches) if !words.stands(&topology.cluster) => Ok(make(fetches, false)),
+                Ok(_) => Err(syntax(fault.to_string())),
+                Err(refusal) => Err(refusal),
+            };
+        }
+    };
     let query = match statements.as_slice() {
         [Statement::Query(query)] => query,
         [_] => {
@@ -201,17 +223,8 @@ pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
             topology.cluster
         )));
     }
-    let words = Words::new(&tokens);
     let fetches = walk.fetches(&words)?;
-    let mut edits = words.schemas(&topology.cluster, walk.goes_by_cluster);
-    edits.extend(index_hints(&tokens).map(|range| (range, Edit::Nothing)));
-    edits.sort_by_key(|(range, _)| range.start);
-    Ok(Gather {
-        sql: sql.to_owned(),
-        edits,
-        cluster: topology.cluster.clone(),
-        fetches,
-    })
+    Ok(make(fetches, walk.goes_by_cluster))
 }
 
 /// A table in a FROM clause.
@@ -870,7 +883,7 @@ fn variable(name: &str) -> Refusal {
 
 /// Refuses a function that is not the servers' own, does more than compute, or asks the session or
 /// the server about itself.
-fn refuse_function(name: &str) -> Result<(), Refusal> {
+pub(super) fn refuse_function(name: &str) -> Result<(), Refusal> {
     let lower = name.to_ascii_lowercase();
     match nature(name) {
         Some(Nature::Forbidden) => Err(Refusal::Unsafe(format!(
@@ -1105,7 +1118,7 @@ impl Columns for FactorColumns<'_, '_> {
     }
 }
 
-fn is_word(token: &Token, word: &str) -> bool {
+pub(super) fn is_word(token: &Token, word: &str) -> bool {
     matches!(token, Token::Word(found)
         if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
@@ -1120,8 +1133,11 @@ fn plain(name: &str) -> bool {
 struct Words {
     /// Each with what it is qualified by, in lower case.
     columns: BTreeSet<Compared>,
-    /// Names that have a point behind and none before them, with their places.
+    /// Names that have a point behind and none before them, with their places and of how many
+    /// parts they are the first.
     first: Vec<(String, Range<usize>, usize)>,
+    /// All of them.
+    all: Vec<String>,
 }
 
 impl Words {
@@ -1135,10 +1151,12 @@ impl Words {
         let point = |index: usize| matches!(tokens.get(index), Some((Token::Period, _)));
         let mut columns = BTreeSet::new();
         let mut first = Vec::new();
+        let mut all = Vec::new();
         for (index, (_, range)) in tokens.iter().enumerate() {
             let Some(found) = word(index) else {
                 continue;
             };
+            all.push(found.value.clone());
             let qualifier = match index {
                 2.. if point(index - 1) => word(index - 2),
                 _ => None,
@@ -1155,7 +1173,18 @@ impl Words {
                 first.push((found.value.clone(), range.clone(), parts));
             }
         }
-        Self { columns, first }
+        Self {
+            columns,
+            first,
+            all,
+        }
+    }
+
+    /// Whether a name stands anywhere without a point behind it.
+    fn stands(&self, name: &str) -> bool {
+        let count = |of: &str| self.all.iter().filter(|word| *word == of).count();
+        let first = self.first.iter().filter(|(word, _, _)| word == name);
+        count(name) > first.count()
     }
 
     /// Where the cluster's name stands as a schema. It can be a table's as well: then two parts
@@ -1439,5 +1468,57 @@ tables:
             gather.column_name("q.member.id + 1", "q"),
             "shop.member.id + 1"
         );
+    }
+
+    #[test]
+    fn statements_the_parser_cannot_read_are_gathered_whole_or_refused_by_their_words() {
+        let all = "member(id name level at) all of 0 1 2 3";
+        for sql in [
+            "TABLE member",
+            "SELECT id FROM member WHERE at > NOW() - INTERVAL '1:30' MINUTE_SECOND",
+            "SELECT TRIM(LEADING FROM name), m.id MOD 3 FROM shop.member m",
+            "SELECT CAST(name AS CHAR(3) CHARACTER SET latin1), ROW_NUMBER() OVER (PARTITION BY id) FROM member",
+        ] {
+            assert_eq!(fetched(sql), all, "{sql}");
+        }
+        for (sql, why) in [
+            (
+                "SELECT id FROM member LOCK IN SHARE MODE",
+                "LOCK is refused",
+            ),
+            (
+                "SELECT TRIM(LEADING FROM name) INTO OUTFILE 'x' FROM member",
+                "INTO is refused",
+            ),
+            (
+                "SELECT TRIM(LEADING FROM SLEEP(3)) FROM member",
+                "SLEEP() is refused",
+            ),
+            (
+                "SELECT TRIM(LEADING FROM x.f(3)) FROM member x",
+                "f() is not known",
+            ),
+            (
+                "SELECT TRIM(LEADING FROM my_own(3)) FROM member",
+                "my_own() is not known",
+            ),
+            (
+                "SELECT TRIM(LEADING FROM host) FROM mysql.user",
+                "neither the cluster",
+            ),
+            (
+                "SELECT TRIM(LEADING FROM name) FROM s_0.member s_0",
+                "neither the cluster",
+            ),
+            ("SELECT TRIM(LEADING FROM @x) FROM member", "variable"),
+            (
+                "SELECT TRIM(LEADING FROM name) FROM member; DROP TABLE member",
+                "one statement",
+            ),
+            ("TRUNCATE member PARTITION p", "only SELECT"),
+        ] {
+            let refusal = refused(sql);
+            assert!(refusal.contains(why), "{sql}: {refusal}");
+        }
     }
 }

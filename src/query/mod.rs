@@ -20,6 +20,7 @@ pub mod merge;
 pub mod parse;
 pub mod plan;
 pub mod pushed;
+mod unread;
 
 /// Why a statement is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
