@@ -27,6 +27,9 @@ pub const PREFIX: &str = "_shardctl_q_";
 /// Rows of one batch.
 const BATCH_ROWS_MAX: usize = 5_000;
 
+/// What is read in place of JSON that its text does not give back. No JSON.
+const NO_TEXT: &str = "shardctl: no text";
+
 /// Characters of a text that an index of ours holds.
 const INDEX_CHARS_MAX: u64 = 100;
 
@@ -68,8 +71,21 @@ impl ScratchColumn {
     }
 
     /// The expression it is read by.
+    ///
+    /// MySQL's JSON can hold decimals, dates and bytes, which its functions put there and which its
+    /// text does not tell from doubles and strings. JSON travels as text, so the shard compares the
+    /// value with what its text gives, and says so where they differ.
     pub fn read(&self) -> String {
-        read_expression(&self.shape)
+        if self.shape.kind != "json" {
+            return read_expression(&self.shape);
+        }
+        let json = self.shape.quoted();
+        let text = format!("CAST({json} AS CHAR)");
+        let again = format!("CAST({text} AS JSON)");
+        format!(
+            "IF({json} IS NULL OR ({json} = {again} AND {text} = CAST({again} AS CHAR)), {text}, \
+             '{NO_TEXT}')"
+        )
     }
 
     fn index_part(&self) -> Option<String> {
@@ -352,6 +368,18 @@ where
         let done = next.is_none();
         if let Some(row) = next {
             let values = row.unwrap();
+            if values
+                .iter()
+                .any(|value| matches!(value, Value::Bytes(bytes) if bytes == NO_TEXT.as_bytes()))
+            {
+                return Err(Error::usage("a JSON value cannot be gathered")
+                    .at(server.place())
+                    .cause(
+                        "it holds a decimal, a date or bytes, which its text does not tell from a \
+                         double or a string",
+                    )
+                    .next("leave the column out of the statement"));
+            }
             batch.bytes += values.iter().map(size).sum::<u64>();
             batch.rows.push(values);
         }
