@@ -77,10 +77,27 @@ fn a_good_file_is_read_whole() {
 
 #[test]
 fn what_is_written_reads_back_the_same() {
-    let topology = parse(GOOD).unwrap();
-    let written = render(&topology);
-    assert_eq!(parse(&written).unwrap(), topology, "{written}");
-    assert_eq!(render(&parse(&written).unwrap()), written);
+    let scratch = GOOD.replace("schemas:\n", "query: {scratch: rds-1}\nschemas:\n");
+    for text in [GOOD, &scratch] {
+        let topology = parse(text).unwrap();
+        let written = render(&topology);
+        assert_eq!(parse(&written).unwrap(), topology, "{written}");
+        assert_eq!(render(&parse(&written).unwrap()), written);
+    }
+    assert_eq!(parse(&scratch).unwrap().scratch.unwrap().as_str(), "rds-1");
+}
+
+#[test]
+fn an_instance_without_schemas_may_be_there_to_gather_on() {
+    let uneven = GOOD
+        .replace("schemas:\n", "query: {scratch: rds-2}\nschemas:\n")
+        .replace("    rds-1: 0-1\n    rds-2: 2,3\n", "    rds-1: 0-3\n");
+    assert_eq!(parse(&uneven).unwrap().warnings(), Vec::<String>::new());
+    let idle = uneven.replace("query: {scratch: rds-2}\n", "");
+    assert_eq!(
+        parse(&idle).unwrap().warnings(),
+        ["the schemas are placed unevenly: rds-1 4, rds-2 0"]
+    );
 }
 
 #[test]
@@ -133,6 +150,11 @@ fn the_meaning_is_checked_with_its_place() {
         "control: rds-2",
         "control: rds-3",
         &["6:10: control: there is no instance `rds-3`; did you mean `rds-1`?"],
+    );
+    check(
+        "control: rds-2",
+        "query: {scratch: rds-3}",
+        &["6:18: scratch: there is no instance `rds-3`; did you mean `rds-1`?"],
     );
     check(
         "{ socket: /run/mysqld/mysqld.sock }",
