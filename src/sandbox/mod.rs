@@ -12,6 +12,8 @@
 //!   found by the data folder in their arguments, never by a recorded process id.
 //! - With a guard ([`Home::up_guarded`]) nothing is left at all once the owner is gone, also after
 //!   `kill -9`.
+//! - One that is kept warm ([`Home::warm`]) is removed by its keeper when it has not been used for
+//!   a while; nobody loses it while they use it.
 //!
 //! All functions block: async callers put them into `spawn_blocking`.
 
