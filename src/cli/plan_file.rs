@@ -187,6 +187,7 @@ fn topology(from: Option<Topology>, instances: u32, layout: &Candidate) -> Resul
         schema_pattern: pattern,
         schemas,
         tables,
+        scratch: None,
     })
 }
 
