@@ -1078,11 +1078,11 @@ fn statements_that_are_not_answered_say_why() {
     error: the statement cannot be read
       cause:  Expected: an SQL statement, found: SELEC at Line: 1, Column: 1
     "#);
-    insta::assert_snapshot!(shardctl(&["query", "SELECT a.memberId FROM member a JOIN member_address b ON a.memberId = b.memberId"]), @r#"
+    insta::assert_snapshot!(shardctl(&["query", "SELECT a.memberId FROM member a JOIN member_address b ON a.nickname = b.receiver"]), @r#"
     exit code 2
     -- stderr
     error: the statement cannot be answered exactly
-      cause:  joins over shards are not answered yet
+      cause:  `member` and `member_address` are not joined on shard keys that split them alike, so rows of different shards meet
     "#);
     insta::assert_snapshot!(shardctl(&["query", "SELECT my_function(memberId) FROM member"]), @r#"
     exit code 2
@@ -1094,7 +1094,7 @@ fn statements_that_are_not_answered_say_why() {
     exit code 2
     -- stderr
     error: the statement cannot be answered exactly
-      cause:  group_concat() over shards is not answered yet
+      cause:  group_concat() over shards is not merged
       next:   name the shard key so that one shard answers, or see each shard's own answer with --by-shard
     "#);
     insta::assert_snapshot!(shardctl(&["query", "--max-shards", "4", "SELECT COUNT(*) FROM member"]), @r#"
@@ -1113,6 +1113,14 @@ fn a_statement_for_one_shard_is_explained_without_a_server() {
     way:     one shard (1 table of `member`)
     because: the shard key `memberId` leaves 1 of 16 tables
     asked:   SELECT nickname FROM `user_center_01`.`member_01` AS `member` WHERE memberId = 17 AND status = 1
+    of:      rds-1/user_center_01.member_01
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "--explain", "SELECT COUNT(*) FROM member m LEFT JOIN member_address USING (memberId) WHERE m.memberId = 17"]), @r#"
+    exit code 0
+    -- stdout
+    way:     one shard (1 table of `member`)
+    because: the shard key `memberId` leaves 1 of 16 tables
+    asked:   SELECT COUNT(*) FROM `user_center_01`.`member_01` m LEFT JOIN `user_center_01`.`member_address_01` AS `member_address` USING (memberId) WHERE m.memberId = 17
     of:      rds-1/user_center_01.member_01
     "#);
 }

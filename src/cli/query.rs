@@ -12,7 +12,8 @@ use crate::journal;
 use crate::mysql::Servers;
 use crate::names::InstanceName;
 use crate::query::merge::Merge;
-use crate::query::plan::{Plan, Scattered, Way, plan};
+use crate::query::plan::{Plan, Way, plan};
+use crate::query::scatter::Scattered;
 use crate::report::answer::AnswerWriter;
 use crate::report::explain::{ExplainReport, ExplainShard};
 use crate::rows::cell::{Column, Row};
@@ -246,7 +247,7 @@ fn explain(
             .map(|place| {
                 let physical = topology.physical(table, *place);
                 ExplainShard {
-                    sql: template.sql(&physical),
+                    sql: template.sql(&plan.physical(topology, *place)),
                     place: physical.to_string(),
                 }
             })
@@ -274,13 +275,20 @@ fn merge_words(merge: &Merge) -> String {
             keys,
             aggregates,
             order,
+            computed,
             limit,
             offset,
             ..
         } => format!(
-            "groups by {} keys, {} aggregates{}{}",
+            "groups by {} keys, {} aggregates{}{}{}",
             keys.len(),
             aggregates.len(),
+            match computed {
+                None => "",
+                Some(computed) if computed.having.is_some() =>
+                    ", HAVING and expressions over them by a server",
+                Some(_) => ", expressions over them by a server",
+            },
             if order.is_empty() { "" } else { ", sorted" },
             window(limit, offset)
         ),

@@ -2,21 +2,31 @@
 //!
 //! | stage | file | from | to |
 //! |---|---|---|---|
-//! | parse | [`parse`] | text | one SELECT, as syntax tree and as pieces of the text |
-//! | route | [`keys`] | its WHERE | the physical tables that can hold an answer |
-//! | plan | [`plan`] | both | a way, and what each physical table is asked |
+//! | parse | [`parse`] | text | syntax tree, tokens, pieces of the text |
+//! | tables | [`tables`] | names | logical tables, and which of their rows can meet |
+//! | route | [`keys`] | conditions | the physical tables that can hold an answer |
+//! | plan | [`plan`] | all of these | a way, and what each place is asked |
+//! | scatter | `scatter`, `whole`, `grouped`, `compute` | one SELECT | its parts, and how they are merged |
 //! | merge | [`merge`] | the shards' rows | the rows of one server |
 //!
 //! Statements are analysed as a tree and rewritten as text: what a person wrote goes to the servers
 //! as written, with the table's name replaced, so that names and meanings of columns stay the
 //! server's own. What cannot be answered exactly is refused with the reason.
 
+mod aggregate;
+mod compute;
 pub mod dialect;
 pub mod functions;
+mod grouped;
+mod items;
 pub mod keys;
 pub mod merge;
 pub mod parse;
 pub mod plan;
+pub mod scatter;
+pub mod tables;
+pub mod template;
+mod whole;
 
 /// Why a statement is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
