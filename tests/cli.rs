@@ -268,9 +268,15 @@ fn help_of_query() {
 
     Options:
       -f, --file <FILE>        Read the statement from this file
+          --param <VALUE>      A value for a `?` of the statement, in their order: a number where it
+                               looks like one, else a text; number:17, text:17 and null say which (can
+                               be repeated)
           --explain            Show how it would be answered, and do not run it
           --by-shard           Run it on each shard as written and show the answers side by side,
                                unmerged
+          --trust-index        Find the shards through an index table where the statement names its key:
+                               the answer is then as right as that table, and a row that it lacks is not
+                               found
           --max-shards <N>     Refuse to ask more shards than this
           --max-rows <N>       Refuse an answer of more rows [default: 100000]
           --timeout <SECONDS>  End the statements after so many seconds [default: 60]
@@ -291,6 +297,7 @@ fn help_of_query() {
     Examples:
       shardctl query "SELECT * FROM member WHERE memberId = 100000001"
       shardctl query "SELECT status, COUNT(*) FROM member GROUP BY status ORDER BY 2 DESC"
+      shardctl query "SELECT * FROM member_address WHERE memberId = ?" --param 100000001
       shardctl query --by-shard "SELECT COUNT(*) FROM member"
       shardctl query -o csv -f report.sql
     "#);
@@ -1114,6 +1121,20 @@ fn a_statement_for_one_shard_is_explained_without_a_server() {
     because: the shard key `memberId` leaves 1 of 16 tables
     asked:   SELECT nickname FROM `user_center_01`.`member_01` AS `member` WHERE memberId = 17 AND status = 1
     of:      rds-1/user_center_01.member_01
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "--explain", "SELECT nickname FROM member WHERE memberId = ? AND nickname <> ?", "--param", "17", "--param", "' OR 1=1 -- "]), @r#"
+    exit code 0
+    -- stdout
+    way:     one shard (1 table of `member`)
+    because: the shard key `memberId` leaves 1 of 16 tables
+    asked:   SELECT nickname FROM `user_center_01`.`member_01` AS `member` WHERE memberId = 17 AND nickname <> ''' OR 1=1 -- '
+    of:      rds-1/user_center_01.member_01
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "--explain", "SELECT nickname FROM member WHERE memberId = ?"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be read
+      cause:  there is a `?` without a value; give one with --param
     "#);
     insta::assert_snapshot!(shardctl(&["query", "--explain", "SELECT COUNT(*) FROM member m LEFT JOIN member_address USING (memberId) WHERE m.memberId = 17"]), @r#"
     exit code 0

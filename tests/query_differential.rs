@@ -9,11 +9,15 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use futures_util::stream::{self, StreamExt};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shardctl::rows::cell::{Cell, Row};
 use support::world::{Outcome, Table, World, show};
 use support::{Engine, on_each_engine};
+
+/// Statements that are compared at once; each takes up to sixteen connections.
+const AT_ONCE: usize = 2;
 
 /// Rows of each table.
 const ROWS: i64 = 600;
@@ -1026,10 +1030,13 @@ on_each_engine! {
         let (count, seed) = (setting("SHARDCTL_QUERIES", 2_500), setting("SHARDCTL_SEED", 1));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (mut answered, mut reasons) = (0, BTreeMap::<String, u32>::new());
-        for _ in 0..count {
-            let generated = generate(&mut rng);
-            let Generated { sql, total, window, loose } = generated;
-            match compare(&world, &sql, total, window, &loose).await {
+        let statements: Vec<Generated> = (0..count).map(|_| generate(&mut rng)).collect();
+        // Several at once: most of the time each waits for a server.
+        let mut outcomes = stream::iter(&statements)
+            .map(|one| compare(&world, &one.sql, one.total, one.window, &one.loose))
+            .buffer_unordered(AT_ONCE);
+        while let Some(outcome) = outcomes.next().await {
+            match outcome {
                 Compared::Same => answered += 1,
                 Compared::Refused(why) => *reasons.entry(why).or_default() += 1,
             }
@@ -1143,6 +1150,45 @@ on_each_engine! {
             ("SELECT n FROM t USE INDEX (PRIMARY) WHERE id > 5", false, &[]),
             ("SELECT n, COUNT(*) FROM t IGNORE INDEX FOR GROUP BY (PRIMARY) GROUP BY n", false, &[]),
             ("SELECT j, COUNT(*) FROM t GROUP BY j", false, &[]),
+            ("SELECT id, (SELECT COUNT(*) FROM tt WHERE tid = id) FROM t ORDER BY 2 DESC, 1 LIMIT 9", true, &[]),
+            ("SELECT id, (SELECT MAX(no) FROM `tt` WHERE tid = id) + 1 FROM t WHERE id = 5", true, &[]),
+            // Every table has one place.
+            ("SELECT (SELECT n FROM t WHERE id = 5), (SELECT n FROM t WHERE id = 7)", true, &[]),
+            ("SELECT n FROM t WHERE id = 5 UNION SELECT n FROM t WHERE id = 7 ORDER BY 1", true, &[]),
+            ("WITH x AS (SELECT n, ci FROM t WHERE id = 5) SELECT x.n, y.n FROM x JOIN x AS y", true, &[]),
+            ("SELECT x.n, tt.no FROM (SELECT * FROM t WHERE id = 5) AS x JOIN tt ON tt.tid = 5 ORDER BY 2", true, &[]),
+            ("SELECT a.id, b.k FROM t a JOIN u b ON a.n < b.n WHERE a.id = 5 AND b.k = 5", true, &[]),
+            ("SELECT COUNT(*) FROM t a, u b WHERE a.id = 5 AND b.k = 5 AND a.id = b.k", true, &[]),
+            ("SELECT a.n FROM t a LEFT JOIN tt b ON b.tid = a.id WHERE a.id = 5 AND NOT EXISTS (SELECT 1 FROM tt c WHERE c.tid = a.id AND c.no > b.no)", true, &[]),
+            ("SELECT COUNT(*) FROM bc a JOIN bc b ON a.grp = b.grp", true, &[]),
+            ("SELECT RANK() OVER (ORDER BY n), id FROM t WHERE id IN (5, 5) ORDER BY 1, 2", true, &[]),
+            ("SELECT 't', COUNT(*), MAX(dt) FROM t UNION ALL SELECT 'uu', COUNT(*), MIN(dt) FROM uu UNION ALL SELECT 'one', n, NULL FROM t WHERE id = 5", true, &[]),
+            ("SELECT NULL AS x, SUM(n) AS y FROM t UNION ALL SELECT ci, COUNT(*) FROM u WHERE k = 5 GROUP BY ci UNION ALL SELECT label, code FROM bc WHERE code = 3", true, &[]),
+            ("SELECT id, ci FROM t WHERE id < 50 UNION ALL SELECT k, ci FROM u WHERE k > 200 UNION ALL SELECT no, ci FROM tt", false, &[]),
+            ("SELECT e, COUNT(*) FROM t GROUP BY e UNION ALL SELECT e, COUNT(*) FROM u GROUP BY e", false, &[]),
+            ("SELECT n FROM t WHERE n IS NULL UNION ALL SELECT n FROM u WHERE n IS NULL LIMIT 40, 20", true, &[]),
+            // Joins.
+            ("SELECT COUNT(*) FROM t JOIN tt ON (id) = (tid) AND (t.n > 3 OR tt.n > 3)", true, &[]),
+            ("SELECT COUNT(*) FROM (t JOIN tt ON id = tid)", true, &[]),
+            ("SELECT COUNT(*) FROM t, tt, bc WHERE bc.code = tt.n AND tid = id", true, &[]),
+            ("SELECT COUNT(*), COUNT(b.k) FROM u AS a LEFT JOIN u b USING (k) LEFT JOIN u c USING (k)", true, &[]),
+            ("SELECT * FROM u a RIGHT JOIN u b USING (k) ORDER BY k LIMIT 20", true, &[]),
+            ("SELECT COUNT(*) FROM t NATURAL JOIN bc", true, &[]),
+            ("SELECT t.*, bc.* FROM t JOIN bc ON bc.code = t.n ORDER BY t.id, bc.code LIMIT 30", true, &[]),
+            ("SELECT id FROM t JOIN (tt JOIN bc ON bc.code = tt.n) ON id = tid ORDER BY id, tt.no", true, &[]),
+            ("SELECT a.id FROM t AS a STRAIGHT_JOIN tt AS b WHERE b.tid = a.id AND a.id = 5 ORDER BY b.no", true, &[]),
+            ("SELECT a.id, b.id FROM t a JOIN t b ON a.id = b.id AND a.id IN (5, 7, 9) ORDER BY 1", true, &[]),
+            ("SELECT a.id, b.id FROM t a LEFT JOIN t b ON a.id = b.id AND b.id IN (5, 7, 9) ORDER BY 2 DESC, 1 LIMIT 9", true, &[]),
+            ("SELECT a.id FROM t a LEFT JOIN tt b ON a.id = b.tid WHERE b.tid IS NULL ORDER BY a.id", true, &[]),
+            ("SELECT DISTINCT * FROM t ORDER BY id DESC LIMIT 7", true, &[]),
+            ("SELECT tid FROM tt GROUP BY 1 HAVING COUNT(*) > 1 ORDER BY 1", true, &[]),
+            ("SELECT tid AS x, GROUP_CONCAT(DISTINCT no ORDER BY no), GROUP_CONCAT(n ORDER BY no) FROM tt GROUP BY x ORDER BY x", true, &[]),
+            ("SELECT COUNT(*) FROM tt HAVING COUNT(*) > 5", true, &[]),
+            ("SELECT COUNT(*) FROM tt HAVING COUNT(*) < 5", true, &[]),
+            ("SELECT COUNT(DISTINCT n), SUM(DISTINCT n), AVG(DISTINCT n) FROM t WHERE n > 1000", true, &[]),
+            ("SELECT COUNT(DISTINCT id), COUNT(DISTINCT id, n), COUNT(DISTINCT ci) FROM t", true, &[]),
+            ("SELECT *, n AS m FROM t ORDER BY m DESC, id LIMIT 5", true, &[]),
+            ("SELECT SUM(n) > '5x', SUM(n) = '7.0', MAX(dt) > 20120101, MAX(tm) > '99', MIN(ts) < '2020-1-9' FROM t", true, &[]),
         ] {
             match compare(&world, sql, total, false, loose).await {
                 Compared::Same => answered += 1,
@@ -1175,6 +1221,11 @@ on_each_engine! {
             ("SELECT n, AVG(d2) AS x FROM t GROUP BY n ORDER BY x + 1", "more digits than they show"),
             ("SELECT n FROM t GROUP BY n WITH ROLLUP", "ROLLUP"),
             ("SELECT n FROM t UNION SELECT n FROM u", "UNION"),
+            ("SELECT n FROM t UNION ALL SELECT d2 FROM u", "different types in the SELECTs"),
+            ("SELECT d2 FROM t UNION ALL SELECT d5 FROM u", "different types in the SELECTs"),
+            ("SELECT ts FROM t UNION ALL SELECT dt FROM u", "different types in the SELECTs"),
+            ("SELECT n FROM t UNION ALL SELECT n FROM u ORDER BY n", "UNION"),
+            ("SELECT n FROM t UNION ALL SELECT n FROM u UNION SELECT n FROM t", "UNION"),
             ("SELECT n FROM t WHERE n IN (SELECT n FROM u)", "reads rows of other shards"),
             ("SELECT n FROM t WHERE id IN (SELECT k FROM u)", "reads rows of other shards"),
             ("SELECT n FROM t WHERE id NOT IN (SELECT tid FROM tt)", "reads rows of other shards"),

@@ -118,6 +118,7 @@ on_each_engine! {
             world.same(&format!("SELECT COUNT(*) FROM t GROUP BY {name} ORDER BY {name}")).await;
             world.same(&format!("SELECT CONCAT({name}, 'x'), id FROM t ORDER BY 1, 2")).await;
             world.same(&format!("SELECT COUNT(*) FROM t WHERE {name} > 'a' OR {name} IS NULL")).await;
+            world.same(&format!("SELECT COUNT(DISTINCT {name}), COUNT(DISTINCT LEFT({name}, 1), id % 3) FROM t")).await;
         }
     }
 
@@ -176,6 +177,7 @@ on_each_engine! {
             // What is compared and not ordered is compared as a whole.
             world.same(&format!("SELECT COUNT(*), MIN(id) AS i FROM t GROUP BY {name} ORDER BY i")).await;
             world.same(&format!("SELECT MIN({name}), MAX({name}) FROM t")).await;
+            world.same(&format!("SELECT COUNT(DISTINCT {name}) FROM t")).await;
         }
         world.same("SELECT id FROM t ORDER BY short, id").await;
         world.same("SELECT id FROM t ORDER BY LEFT(txt, 250), id").await;
@@ -222,12 +224,69 @@ on_each_engine! {
             .unwrap();
         world.refused("SELECT * FROM t", "tables differ").await;
         world.refused("SELECT * FROM t ORDER BY id LIMIT 2", "tables differ").await;
+        // The first rows are there long before the last shard has answered.
+        world.refused("SELECT * FROM t LIMIT 1", "tables differ").await;
         world.same("SELECT id, n, c FROM t ORDER BY id").await;
+        conn.query_drop(format!(
+            "ALTER TABLE {} MODIFY c varchar(9) COLLATE utf8mb4_bin AFTER n",
+            physical.quoted()
+        ))
+        .await
+        .unwrap();
+        world.same("SELECT n, id FROM t ORDER BY id").await;
+        world.refused("SELECT id FROM t ORDER BY c, id", "another collation").await;
+        world.refused("SELECT COUNT(DISTINCT c) FROM t", "another collation").await;
         conn.query_drop(format!("ALTER TABLE {} MODIFY n varchar(9)", physical.quoted()))
             .await
             .unwrap();
         world.refused("SELECT n, id FROM t ORDER BY n, id", "tables differ").await;
         world.refused("SELECT n, COUNT(*) FROM t GROUP BY n", "tables differ").await;
+    }
+
+    async fn an_index_table_finds_the_shards_where_it_is_trusted(engine) {
+        let body = |key: &str| {
+            format!("(id bigint NOT NULL, code bigint NOT NULL, n int, PRIMARY KEY ({key}))")
+        };
+        let tables = [
+            Table {
+                name: "acc",
+                spread: "shard_key: id; function: mod; assume: [global_keys]",
+                body: body("id, code"),
+            },
+            Table {
+                name: "acc_by_code",
+                spread: "index_of: acc; shard_key: code; function: mod; assume: [global_keys]",
+                body: body("code, id"),
+            },
+        ];
+        let world = World::create(support::shared(engine, 2).await, "lookup", 16, &tables).await;
+        let row = |id: i64| format!("({id}, {}, {})", id / 3 * 7, id % 5);
+        let rows: Vec<(i64, String)> = (0..90).map(|id| (id, row(id))).collect();
+        world.insert("acc", &rows).await;
+        // The rows of one code are missing.
+        let by_code: Vec<(i64, String)> = (0..90)
+            .filter(|id| id / 3 != 20)
+            .map(|id| (id / 3 * 7, row(id)))
+            .collect();
+        world.insert("acc_by_code", &by_code).await;
+        let check = async |sql: &str, asked: usize| {
+            let (places, answer) = world.trusting(sql).await;
+            assert_eq!(places, asked, "{sql}");
+            assert_eq!(answer.rows, world.expected(sql).await.unwrap().rows, "{sql}");
+        };
+        check("SELECT id, n FROM acc WHERE code = 14 ORDER BY id", 3).await;
+        check("SELECT COUNT(*), SUM(n) FROM acc AS a WHERE a.code IN (14, 21) AND n > 1", 6).await;
+        check("SELECT COUNT(*) FROM acc WHERE code = 14 AND id IN (6, 9)", 1).await;
+        // Nothing is found anywhere.
+        check("SELECT id FROM acc WHERE code = 15", 1).await;
+        // What an index table cannot be asked goes to all.
+        check("SELECT COUNT(*) FROM acc WHERE code > 14", 16).await;
+        check("SELECT COUNT(*) FROM acc WHERE code = 14 OR n = 3", 16).await;
+        check("SELECT COUNT(*) FROM acc WHERE n = 3", 16).await;
+        // A row that it lacks is not found, and only where it is trusted.
+        let (_, answer) = world.trusting("SELECT id FROM acc WHERE code = 140").await;
+        assert_eq!(answer.rows.len(), 0);
+        world.same("SELECT id FROM acc WHERE code = 140 ORDER BY id").await;
     }
 }
 

@@ -313,10 +313,14 @@ fn cast(column: &mysql_async::Column) -> Option<String> {
         | T::MYSQL_TYPE_SHORT
         | T::MYSQL_TYPE_LONG
         | T::MYSQL_TYPE_INT24
-        | T::MYSQL_TYPE_LONGLONG => match unsigned {
-            true => "UNSIGNED".to_owned(),
-            false => "SIGNED".to_owned(),
-        },
+        | T::MYSQL_TYPE_LONGLONG
+            if !column.flags().contains(ColumnFlags::ZEROFILL_FLAG) =>
+        {
+            match unsigned {
+                true => "UNSIGNED".to_owned(),
+                false => "SIGNED".to_owned(),
+            }
+        }
         // Its length counts the point and the sign as well.
         T::MYSQL_TYPE_NEWDECIMAL => {
             let beside = u32::from(fraction > 0) + u32::from(!unsigned);

@@ -118,7 +118,10 @@ impl Cut<'_> {
                     }
                 };
                 Ok(Item {
-                    text: self.text(range),
+                    text: match alias {
+                        None if part.is_some() => self.reads.named(self.parsed, range),
+                        _ => self.text(range),
+                    },
                     part,
                     alias,
                     what,

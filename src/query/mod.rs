@@ -6,7 +6,9 @@
 //! | tables | [`tables`] | names | logical tables, and which of their rows can meet |
 //! | route | [`keys`] | conditions | the physical tables that can hold an answer |
 //! | plan | [`plan`] | all of these | a way, and what each place is asked |
+//! | lookup | [`lookup`] | a key of an index table | a question for the shards of the rows |
 //! | scatter | `scatter`, `whole`, `grouped`, `compute` | one SELECT | its parts, and how they are merged |
+//! | union | [`union`] | a UNION ALL | a plan for each of its SELECTs |
 //! | merge | [`merge`] | the shards' rows | the rows of one server |
 //!
 //! Statements are analysed as a tree and rewritten as text: what a person wrote goes to the servers
@@ -20,12 +22,15 @@ pub mod functions;
 mod grouped;
 mod items;
 pub mod keys;
+pub mod lookup;
 pub mod merge;
+pub mod parameters;
 pub mod parse;
 pub mod plan;
 pub mod scatter;
 pub mod tables;
 pub mod template;
+pub mod union;
 mod whole;
 
 /// Why a statement is not answered.

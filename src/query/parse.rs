@@ -140,8 +140,7 @@ pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
         .tokenize_with_location()
         .map_err(|fault| syntax(fault.to_string()))?;
     refuse_settings(&all_tokens)?;
-    let mut lines = vec![0usize];
-    lines.extend(sql.match_indices('\n').map(|(at, _)| at + 1));
+    let lines = line_starts(sql);
     let tokens = significant(sql, &lines, &all_tokens);
     let plain = plain(sql, &all_tokens, &tokens, &query);
     Ok(Parsed {
@@ -308,7 +307,7 @@ fn functions(query: &Query) -> Result<(Vec<(String, Nature)>, bool), Refusal> {
                     if matches!(value.value, sqlparser::ast::Value::Placeholder(_)) =>
                 {
                     return ControlFlow::Break(Refusal::Syntax {
-                        message: "there are no parameters to put in".to_owned(),
+                        message: "there is a `?` without a value; give one with --param".to_owned(),
                     });
                 }
                 Expr::BinaryOp {
@@ -346,8 +345,15 @@ fn significant(sql: &str, lines: &[usize], tokens: &[TokenWithSpan]) -> Vec<(Tok
         .collect()
 }
 
+/// The byte at which each line starts.
+pub(super) fn line_starts(sql: &str) -> Vec<usize> {
+    let mut lines = vec![0];
+    lines.extend(sql.match_indices('\n').map(|(at, _)| at + 1));
+    lines
+}
+
 /// Locations count characters in a line; the text is cut by bytes.
-fn offset(sql: &str, lines: &[usize], location: Location) -> usize {
+pub(super) fn offset(sql: &str, lines: &[usize], location: Location) -> usize {
     let start = lines
         .get((location.line as usize).saturating_sub(1))
         .copied()

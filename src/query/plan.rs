@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use super::Refusal;
 use super::functions::Nature;
 use super::keys::Tables;
+use super::lookup::{Lookup, lookup};
 use super::parse::{Parsed, parse};
 use super::scatter::{Scatter, scatter};
 use super::tables::{Reads, find};
 use super::template::{Template, can_have_holes};
+use super::union::{Union, union};
 use crate::names::{ShardId, TableName};
 use crate::routing::Router;
 use crate::rows::key::KeyType;
@@ -24,6 +26,8 @@ pub enum Way {
     },
     /// All places compute their part, and the parts are merged.
     Scatter(Box<Scatter>),
+    /// Several statements' answers, one after the other.
+    Union(Union),
     /// The places' answers cannot be merged exactly; they can only be shown side by side.
     Apart(Refusal),
 }
@@ -43,6 +47,8 @@ pub struct Plan {
     pub as_written: Template,
     /// The tables of the statement, in the order of its holes.
     pub reads: Vec<Read>,
+    /// What an index table can be asked to leave fewer of the places.
+    pub lookup: Option<Lookup>,
 }
 
 /// A table that a statement reads.
@@ -83,7 +89,7 @@ impl Plan {
     }
 }
 
-fn numbered(table: u32, per_schema: u32) -> Place {
+pub(super) fn numbered(table: u32, per_schema: u32) -> Place {
     Place {
         shard: ShardId(table / per_schema),
         table,
@@ -105,7 +111,7 @@ pub fn plan(sql: &str, topology: &Topology) -> Result<Plan, Refusal> {
     let Some(first) = reads.uses.first() else {
         return Err(Refusal::Unknown("the statement names no table".to_owned()));
     };
-    let whole = Template::new(reads.text(&parsed, &(0..parsed.sql.len())));
+    let whole = Template::new(reads.whole(&parsed)?);
     let lead = reads.lead().unwrap_or(first);
     let make = |places: Vec<Place>, way: Way, reason: String| Plan {
         table: lead.table.name.to_string(),
@@ -113,6 +119,7 @@ pub fn plan(sql: &str, topology: &Topology) -> Result<Plan, Refusal> {
         way,
         reason,
         as_written: whole.clone(),
+        lookup: None,
         reads: reads
             .uses
             .iter()
@@ -149,7 +156,19 @@ pub fn plan(sql: &str, topology: &Topology) -> Result<Plan, Refusal> {
         return Ok(planned);
     }
     if let Err(refusal) = &parsed.plain {
-        return Err(refusal.clone());
+        let union = union(&parsed, topology)?.ok_or_else(|| refusal.clone())?;
+        let shards: BTreeSet<ShardId> = union
+            .plans
+            .iter()
+            .flat_map(|planned| &planned.places)
+            .map(|place| place.shard)
+            .collect();
+        let places = shards
+            .into_iter()
+            .filter_map(|shard| topology.places_in(lead.table, shard).next())
+            .collect();
+        let reason = "each SELECT of the UNION ALL is answered by itself".to_owned();
+        return Ok(make(places, Way::Union(union), reason));
     }
     let (places, reason) = match reads.spread()? {
         Tables::All => (all.clone(), why_all(&parsed, router)),
@@ -184,7 +203,11 @@ pub fn plan(sql: &str, topology: &Topology) -> Result<Plan, Refusal> {
         Ok(scatter) => Way::Scatter(Box::new(scatter)),
         Err(refusal) => Way::Apart(refusal),
     };
-    Ok(make(places, way, reason))
+    let mut planned = make(places, way, reason);
+    if let Ok(plain) = &parsed.plain {
+        planned.lookup = lookup(&reads, plain.select.selection.as_ref(), topology);
+    }
+    Ok(planned)
 }
 
 fn leaves(router: &Router, some: usize, all: usize) -> String {

@@ -275,7 +275,8 @@ impl Scatter {
     }
 }
 
-fn limit(parsed: &Parsed) -> Result<(Option<u64>, u64), Refusal> {
+/// LIMIT and OFFSET of the whole statement.
+pub(super) fn limit(parsed: &Parsed) -> Result<(Option<u64>, u64), Refusal> {
     let number = |expr: &Expr| match expr {
         Expr::Value(value) => match &value.value {
             Value::Number(text, _) => text.parse::<u64>().ok(),

@@ -30,6 +30,11 @@ impl Template {
         Self(text)
     }
 
+    /// The same with a text behind it.
+    pub fn followed_by(&self, text: &str) -> Self {
+        Self(format!("{}{text}", self.0))
+    }
+
     /// The statement for these physical tables, in the order of the holes' numbers.
     pub fn sql(&self, tables: &[PhysicalTable]) -> String {
         let mut sql = String::with_capacity(self.0.len() + 32);

@@ -79,7 +79,8 @@ impl Whole {
                             part.text
                         )));
                     }
-                    None if distinct => {
+                    // With all columns selected a further one makes no more rows.
+                    None if distinct && !items.iter().any(|item| item.text == "*") => {
                         return Err(inexact(format!("ORDER BY {}: select it", part.text)));
                     }
                     None => {

@@ -8,4 +8,5 @@ pub mod owner;
 pub mod query;
 pub mod rebalance;
 pub mod status;
+pub mod union;
 pub mod verify;

@@ -125,6 +125,10 @@ struct Task {
 
 /// Connections that a plan needs to each instance.
 pub fn connections(topology: &Topology, plan: &Plan) -> usize {
+    if let Way::Union(union) = &plan.way {
+        let each = union.plans.iter().map(|plan| connections(topology, plan));
+        return each.max().unwrap_or(2);
+    }
     let mut each: BTreeMap<&str, usize> = BTreeMap::new();
     for place in &plan.places {
         *each
@@ -181,20 +185,10 @@ impl Fleet<'_> {
     pub async fn finish(&self, plan: &Plan) -> Result<Option<Scattered>> {
         let scatter = match &plan.way {
             Way::Scatter(scatter) => scatter,
-            Way::One { .. } => return Ok(None),
+            Way::One { .. } | Way::Union(_) => return Ok(None),
             Way::Apart(refusal) => return Err(refuse_to_merge(refusal)),
         };
-        let first = |template: &Template| {
-            self.tasks(plan, template)?
-                .into_iter()
-                .next()
-                .ok_or_else(|| Error::usage("there is no shard to ask"))
-        };
-        let probe = first(&scatter.probe)?;
-        let mut conn = self.session(&probe.server).await?;
-        let probed = query::probe(&probe.server, &mut conn, &probe.sql).await;
-        self.running.ended(&probe.server, conn.id());
-        let mut probed = probed?;
+        let mut probed = self.probe_first(plan, &scatter.probe).await?;
         if scatter.compares_text(&probed) {
             self.collations(plan, scatter, &mut probed).await?;
         }
@@ -203,6 +197,23 @@ impl Fleet<'_> {
             .map_err(|refusal| refuse_to_merge(&refusal))?;
         self.refuse_mixed_weights(&probed, &scattered.merge)?;
         Ok(Some(scattered))
+    }
+
+    /// The columns that a statement gives on the first shard.
+    pub(super) async fn probe_first(
+        &self,
+        plan: &Plan,
+        template: &Template,
+    ) -> Result<Vec<Column>> {
+        let tasks = self.tasks(plan, template)?;
+        let task = tasks
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::usage("there is no shard to ask"))?;
+        let mut conn = self.session(&task.server).await?;
+        let probed = query::probe(&task.server, &mut conn, &task.sql).await;
+        self.running.ended(&task.server, conn.id());
+        probed
     }
 
     /// What the collations do with the ends of texts. They must be the same on all shards: one
@@ -271,6 +282,7 @@ impl Fleet<'_> {
         };
         match &plan.way {
             Way::One { statement } => self.run_one(plan, statement, &mut sink).await,
+            Way::Union(union) => self.run_union(union, &mut sink).await,
             Way::Scatter(_) | Way::Apart(_) => {
                 let scattered = self
                     .finish(plan)
@@ -279,6 +291,25 @@ impl Fleet<'_> {
                 self.run_scattered(plan, &scattered, &mut sink).await
             }
         }
+    }
+
+    /// The plan for the shards that an index table names, where it can be asked.
+    ///
+    /// # Errors
+    /// A shard of the index table fails, or a key has no place.
+    pub async fn look_up(&self, plan: Plan) -> Result<Plan> {
+        let Some(lookup) = &plan.lookup else {
+            return Ok(plan);
+        };
+        let mut keys = Vec::new();
+        for task in self.tasks(&lookup.plan, &lookup.plan.as_written)? {
+            let mut conn = self.session(&task.server).await?;
+            let answer = query::ask(&task.server, &mut conn, &task.sql).await;
+            self.running.ended(&task.server, conn.id());
+            keys.extend(answer.map_err(|error| error.at(&task.place))?.1);
+        }
+        plan.narrowed(&keys, self.topology)
+            .map_err(|refusal| refuse(&refusal))
     }
 
     async fn run_one(
@@ -803,7 +834,7 @@ struct Capped<'a> {
     max: u64,
 }
 
-impl Capped<'_> {
+impl Sink for Capped<'_> {
     fn columns(&mut self, columns: &[Column]) -> Result<()> {
         self.sink.columns(columns)
     }
