@@ -178,9 +178,13 @@ impl Plan {
         }
         self.places = kept;
         self.reason = format!(
-            "the index table `{}` has {} shard keys, which leave {} of {all} tables",
+            "the index table `{}` names {}, which {} {} of {all} tables",
             lookup.table,
-            keys.len(),
+            match keys.len() {
+                1 => "1 shard key".to_owned(),
+                count => format!("{count} shard keys"),
+            },
+            if keys.len() == 1 { "leaves" } else { "leave" },
             self.places.len()
         );
         if self.places.len() == 1 {

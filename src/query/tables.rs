@@ -255,13 +255,25 @@ impl<'t> Reads<'t> {
         match expr {
             Expr::Nested(inner) => self.resolve_among(inner, uses, opaque),
             Expr::Identifier(ident) if !opaque => {
-                let mut having = uses
+                let having: Vec<usize> = uses
                     .iter()
-                    .filter(|number| self.uses[**number].table.def.column(&ident.value).is_some());
-                match (having.next(), having.next()) {
-                    (Some(number), None) => Some((*number, ident.value.clone())),
-                    _ => None,
-                }
+                    .copied()
+                    .filter(|number| self.uses[*number].table.def.column(&ident.value).is_some())
+                    .collect();
+                let found = match having.as_slice() {
+                    [number] => Some(*number),
+                    // The servers take such a name only where USING has made it one column: it has
+                    // the value of the side whose rows are kept.
+                    several => {
+                        let keys = several.iter().all(|number| {
+                            let router = self.uses[*number].router.as_ref();
+                            router.is_some_and(|router| router.schema_column().is(&ident.value))
+                        });
+                        let mut kept = several.iter().copied();
+                        kept.find(|number| keys && !self.uses[*number].nullable)
+                    }
+                };
+                found.map(|number| (number, ident.value.clone()))
             }
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
                 [table, column] => {
@@ -1311,6 +1323,10 @@ tables:
         );
         check("SELECT p.n FROM p JOIN q USING (a, b)", "scatter over 32");
         check(
+            "SELECT p.n FROM p JOIN q USING (a, b) WHERE a = 3",
+            "scatter over 2",
+        );
+        check(
             "SELECT a.n FROM a, b, a c WHERE a.id = c.id AND c.id = b.bid",
             "scatter over 16",
         );
@@ -1357,6 +1373,15 @@ tables:
             "SELECT * FROM a LEFT JOIN b ON id = bid AND id = 17",
             "scatter over 16",
         );
+        check("SELECT k FROM x JOIN y USING (k) WHERE k = 'v'", "one of 1");
+        check(
+            "SELECT k FROM x LEFT JOIN y USING (k) WHERE k = 'v'",
+            "one of 1",
+        );
+        check(
+            "SELECT k FROM x RIGHT JOIN y USING (k) WHERE k = 'v'",
+            "one of 1",
+        );
         // 1 and 2 are on one instance, 1 and 9 are not.
         check("SELECT * FROM a, m WHERE a.id = 1 AND m.id = 2", "one of 1");
         let far = way("SELECT * FROM a, m WHERE a.id = 1 AND m.id = 9");
@@ -1395,6 +1420,7 @@ tables:
         whole("SELECT n, GROUP_CONCAT(no) FROM b GROUP BY n, bid");
         whole("SELECT bid AS g, GROUP_CONCAT(no) FROM b GROUP BY g");
         whole("SELECT k, BIT_OR(n) FROM x GROUP BY k");
+        whole("SELECT k, BIT_OR(x.n) FROM x JOIN y USING (k) GROUP BY k");
         whole("SELECT k, BIT_OR(n) FROM sure GROUP BY k");
         check("SELECT BIT_OR(n) FROM p GROUP BY a, b", "scatter over 32");
         for apart in [
