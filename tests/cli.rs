@@ -563,21 +563,20 @@ fn help_of_query() {
       [SQL]  The statement; - reads it from standard input
 
     Options:
-      -f, --file <FILE>               Read the statement from this file
-          --explain                   Show how it would be answered, and do not run it
-          --by-shard                  Run it on each shard as written and show the answers side by side,
-                                      unmerged
-          --max-shards <N>            Refuse to ask more shards than this
-          --max-rows <N>              Refuse an answer of more rows [default: 100000]
-          --timeout <SECONDS>         End the statements after so many seconds [default: 60]
-          --no-gather                 Refuse what would have to be gathered on a scratch server
-          --scratch <INSTANCE>        Gather on this instance of the topology [default: the topology's
-                                      query.scratch, else a private server of the installed binaries]
-          --max-gather-rows <N>       Refuse to gather more rows [default: 5000000]
-          --max-gather-bytes <BYTES>  Refuse to gather more bytes of values [default: 2147483648]
-          --scratch-idle <SECONDS>    Keep the private scratch server for so long after its last use
-                                      [default: 600]
-      -h, --help                      Print help (see more with '--help')
+      -f, --file <FILE>        Read the statement from this file
+          --param <VALUE>      A value for a `?` of the statement, in their order: a number where it
+                               looks like one, else a text; number:17, text:17 and null say which (can
+                               be repeated)
+          --explain            Show how it would be answered, and do not run it
+          --by-shard           Run it on each shard as written and show the answers side by side,
+                               unmerged
+          --trust-index        Find the shards through an index table where the statement names its key:
+                               the answer is then as right as that table, and a row that it lacks is not
+                               found
+          --max-shards <N>     Refuse to ask more shards than this
+          --max-rows <N>       Refuse an answer of more rows [default: 100000]
+          --timeout <SECONDS>  End the statements after so many seconds [default: 60]
+      -h, --help               Print help (see more with '--help')
 
     Global options:
       -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
@@ -594,7 +593,7 @@ fn help_of_query() {
     Examples:
       shardctl query "SELECT * FROM member WHERE memberId = 100000001"
       shardctl query "SELECT status, COUNT(*) FROM member GROUP BY status ORDER BY 2 DESC"
-      shardctl query "SELECT c.* FROM member m JOIN member_company c USING (memberId) LIMIT 9"
+      shardctl query "SELECT * FROM member_address WHERE memberId = ?" --param 100000001
       shardctl query --by-shard "SELECT COUNT(*) FROM member"
       shardctl query -o csv -f report.sql
     "#);
@@ -1386,7 +1385,7 @@ fn statements_that_are_not_answered_say_why() {
     exit code 2
     -- stderr
     error: the statement cannot be answered exactly
-      cause:  joins over shards are not answered yet
+      cause:  `member` and `member_address` are not joined on shard keys that split them alike, so rows of different shards meet
     "#);
     insta::assert_snapshot!(shardctl(&["query", "SELECT my_function(memberId) FROM member"]), @r#"
     exit code 2
@@ -1398,7 +1397,7 @@ fn statements_that_are_not_answered_say_why() {
     exit code 2
     -- stderr
     error: the statement cannot be answered exactly
-      cause:  group_concat() over shards is not answered yet
+      cause:  group_concat() over shards is not merged
       next:   name the shard key so that one shard answers, or see each shard's own answer with --by-shard
     "#);
     insta::assert_snapshot!(shardctl(&["query", "SELECT USER(), a.memberId FROM member a JOIN member_address b USING (memberId)"]), @r#"
@@ -1429,6 +1428,28 @@ fn a_statement_for_one_shard_is_explained_without_a_server() {
     way:     one shard (1 table of `member`)
     because: the shard key `memberId` leaves 1 of 16 tables
     asked:   SELECT nickname FROM `user_center_01`.`member_01` AS `member` WHERE memberId = 17 AND status = 1
+    of:      rds-1/user_center_01.member_01
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "--explain", "SELECT nickname FROM member WHERE memberId = ? AND nickname <> ?", "--param", "17", "--param", "' OR 1=1 -- "]), @r#"
+    exit code 0
+    -- stdout
+    way:     one shard (1 table of `member`)
+    because: the shard key `memberId` leaves 1 of 16 tables
+    asked:   SELECT nickname FROM `user_center_01`.`member_01` AS `member` WHERE memberId = 17 AND nickname <> ''' OR 1=1 -- '
+    of:      rds-1/user_center_01.member_01
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "--explain", "SELECT nickname FROM member WHERE memberId = ?"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be read
+      cause:  there is a `?` without a value; give one with --param
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "--explain", "SELECT COUNT(*) FROM member m LEFT JOIN member_address USING (memberId) WHERE m.memberId = 17"]), @r#"
+    exit code 0
+    -- stdout
+    way:     one shard (1 table of `member`)
+    because: the shard key `memberId` leaves 1 of 16 tables
+    asked:   SELECT COUNT(*) FROM `user_center_01`.`member_01` m LEFT JOIN `user_center_01`.`member_address_01` AS `member_address` USING (memberId) WHERE m.memberId = 17
     of:      rds-1/user_center_01.member_01
     "#);
 }

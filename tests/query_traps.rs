@@ -5,188 +5,35 @@
 
 mod support;
 
-use std::time::Duration;
-
 use mysql_async::prelude::Queryable;
-use shardctl::mysql::Servers;
-use shardctl::mysql::credentials::{CredentialSource, Credentials};
 use shardctl::query::Refusal;
 use shardctl::query::plan::{Way, plan};
-use shardctl::routing::Router;
-use shardctl::rows::cell::{Column, Row};
-use shardctl::rows::key::KeyValue;
-use shardctl::run::query::{Fleet, QueryOptions, Running, Sink, connections};
-use shardctl::topology::Topology;
 use shardctl::topology::file::parse;
+use support::world::{Outcome, Table, World};
 use support::{Engine, Sandbox, on_each_engine};
 
-const CLOCK_US: i64 = 1_700_000_000_000_000;
-
-#[derive(Default)]
-struct Answer(Vec<Row>);
-
-impl Sink for Answer {
-    fn columns(&mut self, _: &[Column]) -> shardctl::error::Result<()> {
-        Ok(())
-    }
-
-    fn row(&mut self, row: Row) -> shardctl::error::Result<()> {
-        self.0.push(row);
-        Ok(())
-    }
-}
-
 /// A table split over four schemas on two servers, and the same rows in one schema.
-struct World {
-    topology: Topology,
-    servers: Servers,
-    reference: String,
-    sandbox: Sandbox,
-}
-
+///
 /// `columns` are those beside the shard key `id`; each row is the text of their values.
 async fn world(sandbox: Sandbox, columns: &str, rows: &[String]) -> World {
-    let prefix = support::fresh_schema("traps");
-    let body = format!("(id bigint NOT NULL PRIMARY KEY, {columns}) DEFAULT CHARSET=utf8mb4");
-    let text = format!(
-        "version: 1\ncluster: {prefix}\ninstances:\n  rds-1: {{ host: x, port: 1 }}\n  \
-         rds-2: {{ host: x, port: 2 }}\nschemas:\n  name: {prefix}_{{:02}}\n  count: 4\n  on:\n    \
-         rds-1: 0-1\n    rds-2: 2-3\ntables:\n  t:\n    shard_key: id\n    function: mod\n    \
-         ddl: CREATE TABLE t {body}\n"
-    );
-    let mut topology = parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-    topology.instances = sandbox
-        .endpoints()
-        .into_iter()
-        .filter(|(name, _)| ["rds-1", "rds-2"].contains(&name.as_str()))
+    let table = Table {
+        name: "t",
+        spread: "shard_key: id; function: mod",
+        body: format!("(id bigint NOT NULL PRIMARY KEY, {columns}) DEFAULT CHARSET=utf8mb4"),
+    };
+    let world = World::create(sandbox, "traps", 4, &[table]).await;
+    let rows: Vec<(i64, String)> = (0..)
+        .zip(rows)
+        .map(|(id, values)| (id, format!("({id}, {values})")))
         .collect();
-    let credentials = Credentials::read(CredentialSource {
-        defaults_file: Some(sandbox.client_file()),
-        ..CredentialSource::default()
-    })
-    .unwrap();
-    let servers = Servers::connect(&topology.instances, &credentials, 20)
-        .await
-        .unwrap();
-    let create = shardctl::run::create::look(&topology, &servers)
-        .await
-        .unwrap();
-    shardctl::run::create::execute(
-        &servers,
-        &create,
-        &shardctl::run::owner::Flags::default(),
-        &|_| {},
-    )
-    .await
-    .unwrap();
-    let reference = format!("{prefix}_one");
-    let control = servers.get(&topology.control).unwrap();
-    let mut one = control.conn().await.unwrap();
-    one.query_drop(format!("CREATE DATABASE {reference}"))
-        .await
-        .unwrap();
-    one.query_drop(format!("CREATE TABLE {reference}.t {body}"))
-        .await
-        .unwrap();
-    let table = topology.tables.values().next().unwrap();
-    let router = Router::new(&topology, table).unwrap();
-    for (id, values) in rows.iter().enumerate() {
-        let place = router.place(&KeyValue::Integer(id as i128), None).unwrap();
-        let physical = topology.physical(table, place);
-        let mut conn = servers
-            .get(&physical.instance)
-            .unwrap()
-            .conn()
-            .await
-            .unwrap();
-        conn.query_drop(format!(
-            "INSERT INTO {} VALUES ({id}, {values})",
-            physical.quoted()
-        ))
-        .await
-        .unwrap();
-        one.query_drop(format!("INSERT INTO {reference}.t VALUES ({id}, {values})"))
-            .await
-            .unwrap();
-    }
-    World {
-        topology,
-        servers,
-        reference,
-        sandbox,
-    }
+    world.insert("t", &rows).await;
+    world
 }
 
-impl World {
-    async fn ask(&self, sql: &str) -> Result<Vec<Row>, String> {
-        let planned = plan(sql, &self.topology).map_err(|refusal| refusal.to_string())?;
-        if let Way::Apart(refusal) = &planned.way {
-            return Err(refusal.to_string());
-        }
-        assert!(connections(&self.topology, &planned) <= 20);
-        let fleet = Fleet {
-            topology: &self.topology,
-            servers: &self.servers,
-            running: Running::default(),
-            options: QueryOptions {
-                timeout: Duration::from_secs(60),
-                rows_max: 100_000,
-                clock_us: CLOCK_US,
-            },
-        };
-        let mut answer = Answer::default();
-        fleet
-            .run(&planned, &mut answer)
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok(answer.0)
-    }
-
-    async fn one_server(&self, sql: &str) -> Vec<Row> {
-        let server = self.servers.get(&self.topology.control).unwrap();
-        let mut conn = server.conn().await.unwrap();
-        conn.query_drop(format!("USE {}", self.reference))
-            .await
-            .unwrap();
-        let mut result = conn.query_iter(sql).await.unwrap();
-        let mut rows = Vec::new();
-        while let Some(row) = result.next().await.unwrap() {
-            let cells = row.unwrap_raw().into_iter().map(|value| match value {
-                Some(mysql_async::Value::Bytes(bytes)) => Some(bytes),
-                _ => None,
-            });
-            rows.push(cells.collect());
-        }
-        rows
-    }
-
-    async fn same(&self, sql: &str) {
-        let found = self
-            .ask(sql)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}\n{error}"));
-        let expected = self.one_server(sql).await;
-        let show = |rows: &[Row]| -> Vec<Vec<String>> {
-            rows.iter()
-                .map(|row| {
-                    row.iter()
-                        .map(|cell| match cell {
-                            None => "NULL".to_owned(),
-                            Some(bytes) => bytes.escape_ascii().to_string(),
-                        })
-                        .collect()
-                })
-                .collect()
-        };
-        assert!(!expected.is_empty(), "{sql}: nothing to compare");
-        assert_eq!(show(&found), show(&expected), "{sql}");
-    }
-
-    async fn refused(&self, sql: &str, reason: &str) {
-        match self.ask(sql).await {
-            Err(error) => assert!(error.contains(reason), "{sql}\n{error}"),
-            Ok(rows) => panic!("answered: {sql}\n{rows:?}"),
-        }
+async fn answered(world: &World, sql: &str) -> usize {
+    match world.ask(sql).await {
+        Outcome::Answered(answer) => answer.rows.len(),
+        Outcome::Refused(why) | Outcome::Failed(why) => panic!("{sql}\n{why}"),
     }
 }
 
@@ -271,6 +118,7 @@ on_each_engine! {
             world.same(&format!("SELECT COUNT(*) FROM t GROUP BY {name} ORDER BY {name}")).await;
             world.same(&format!("SELECT CONCAT({name}, 'x'), id FROM t ORDER BY 1, 2")).await;
             world.same(&format!("SELECT COUNT(*) FROM t WHERE {name} > 'a' OR {name} IS NULL")).await;
+            world.same(&format!("SELECT COUNT(DISTINCT {name}), COUNT(DISTINCT LEFT({name}, 1), id % 3) FROM t")).await;
         }
     }
 
@@ -287,8 +135,8 @@ on_each_engine! {
                 format!("SELECT COUNT(*) FROM t GROUP BY {name} ORDER BY {name}"),
             ] {
                 match world.ask(&sql).await {
-                    Ok(_) => world.same(&sql).await,
-                    Err(error) => {
+                    Outcome::Answered(_) => world.same(&sql).await,
+                    Outcome::Refused(error) | Outcome::Failed(error) => {
                         assert!(error.contains("a text ends in"), "{sql}\n{error}");
                         refused += 1;
                     }
@@ -329,6 +177,7 @@ on_each_engine! {
             // What is compared and not ordered is compared as a whole.
             world.same(&format!("SELECT COUNT(*), MIN(id) AS i FROM t GROUP BY {name} ORDER BY i")).await;
             world.same(&format!("SELECT MIN({name}), MAX({name}) FROM t")).await;
+            world.same(&format!("SELECT COUNT(DISTINCT {name}) FROM t")).await;
         }
         world.same("SELECT id FROM t ORDER BY short, id").await;
         world.same("SELECT id FROM t ORDER BY LEFT(txt, 250), id").await;
@@ -355,10 +204,9 @@ on_each_engine! {
             conn.query_drop("SET GLOBAL max_sort_length = 64").await.unwrap();
         }
         let world = world(Sandbox::clone(&sandbox), "n int", &rows).await;
-        let answer = world.ask("SELECT n, COUNT(*) FROM t GROUP BY n").await.unwrap();
-        assert_eq!(answer.len(), 10);
-        assert_eq!(world.ask("SELECT id FROM t").await.unwrap().len(), 40);
-        assert_eq!(world.ask("SELECT id FROM t WHERE id = 5").await.unwrap().len(), 1);
+        assert_eq!(answered(&world, "SELECT n, COUNT(*) FROM t GROUP BY n").await, 10);
+        assert_eq!(answered(&world, "SELECT id FROM t").await, 40);
+        assert_eq!(answered(&world, "SELECT id FROM t WHERE id = 5").await, 1);
     }
 
     async fn shards_whose_tables_differ_are_not_merged(engine) {
@@ -376,12 +224,69 @@ on_each_engine! {
             .unwrap();
         world.refused("SELECT * FROM t", "tables differ").await;
         world.refused("SELECT * FROM t ORDER BY id LIMIT 2", "tables differ").await;
+        // The first rows are there long before the last shard has answered.
+        world.refused("SELECT * FROM t LIMIT 1", "tables differ").await;
         world.same("SELECT id, n, c FROM t ORDER BY id").await;
+        conn.query_drop(format!(
+            "ALTER TABLE {} MODIFY c varchar(9) COLLATE utf8mb4_bin AFTER n",
+            physical.quoted()
+        ))
+        .await
+        .unwrap();
+        world.same("SELECT n, id FROM t ORDER BY id").await;
+        world.refused("SELECT id FROM t ORDER BY c, id", "another collation").await;
+        world.refused("SELECT COUNT(DISTINCT c) FROM t", "another collation").await;
         conn.query_drop(format!("ALTER TABLE {} MODIFY n varchar(9)", physical.quoted()))
             .await
             .unwrap();
         world.refused("SELECT n, id FROM t ORDER BY n, id", "tables differ").await;
         world.refused("SELECT n, COUNT(*) FROM t GROUP BY n", "tables differ").await;
+    }
+
+    async fn an_index_table_finds_the_shards_where_it_is_trusted(engine) {
+        let body = |key: &str| {
+            format!("(id bigint NOT NULL, code bigint NOT NULL, n int, PRIMARY KEY ({key}))")
+        };
+        let tables = [
+            Table {
+                name: "acc",
+                spread: "shard_key: id; function: mod; assume: [global_keys]",
+                body: body("id, code"),
+            },
+            Table {
+                name: "acc_by_code",
+                spread: "index_of: acc; shard_key: code; function: mod; assume: [global_keys]",
+                body: body("code, id"),
+            },
+        ];
+        let world = World::create(support::shared(engine, 2).await, "lookup", 16, &tables).await;
+        let row = |id: i64| format!("({id}, {}, {})", id / 3 * 7, id % 5);
+        let rows: Vec<(i64, String)> = (0..90).map(|id| (id, row(id))).collect();
+        world.insert("acc", &rows).await;
+        // The rows of one code are missing.
+        let by_code: Vec<(i64, String)> = (0..90)
+            .filter(|id| id / 3 != 20)
+            .map(|id| (id / 3 * 7, row(id)))
+            .collect();
+        world.insert("acc_by_code", &by_code).await;
+        let check = async |sql: &str, asked: usize| {
+            let (places, answer) = world.trusting(sql).await;
+            assert_eq!(places, asked, "{sql}");
+            assert_eq!(answer.rows, world.expected(sql).await.unwrap().rows, "{sql}");
+        };
+        check("SELECT id, n FROM acc WHERE code = 14 ORDER BY id", 3).await;
+        check("SELECT COUNT(*), SUM(n) FROM acc AS a WHERE a.code IN (14, 21) AND n > 1", 6).await;
+        check("SELECT COUNT(*) FROM acc WHERE code = 14 AND id IN (6, 9)", 1).await;
+        // Nothing is found anywhere.
+        check("SELECT id FROM acc WHERE code = 15", 1).await;
+        // What an index table cannot be asked goes to all.
+        check("SELECT COUNT(*) FROM acc WHERE code > 14", 16).await;
+        check("SELECT COUNT(*) FROM acc WHERE code = 14 OR n = 3", 16).await;
+        check("SELECT COUNT(*) FROM acc WHERE n = 3", 16).await;
+        // A row that it lacks is not found, and only where it is trusted.
+        let (_, answer) = world.trusting("SELECT id FROM acc WHERE code = 140").await;
+        assert_eq!(answer.rows.len(), 0);
+        world.same("SELECT id FROM acc WHERE code = 140 ORDER BY id").await;
     }
 }
 

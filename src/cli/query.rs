@@ -15,7 +15,9 @@ use crate::names::InstanceName;
 use crate::query::Refusal;
 use crate::query::gather::{Gather, gather};
 use crate::query::merge::Merge;
-use crate::query::plan::{Plan, Scattered, Way, plan};
+use crate::query::parameters::bind;
+use crate::query::plan::{Plan, Way, plan};
+use crate::query::scatter::Scattered;
 use crate::report::answer::AnswerWriter;
 use crate::report::explain::{ExplainReport, ExplainShard};
 use crate::rows::cell::{Column, Row};
@@ -26,15 +28,17 @@ use crate::topology::Topology;
 /// Answer a SELECT over logical tables as one server would
 ///
 /// A statement that names a shard key is answered by one shard. Any other is computed by all of
-/// them and merged: filters, COUNT, SUM, AVG, MIN, MAX, GROUP BY, DISTINCT, ORDER BY, LIMIT. For
-/// what cannot be merged exactly (joins, subqueries, windows, unions), the rows and columns it
-/// needs are gathered on a scratch server of the same engine, where the statement runs as it is.
+/// them and merged: filters, joins on the shard key and with broadcast tables, GROUP BY, HAVING,
+/// COUNT, SUM, AVG, MIN, MAX and their DISTINCT, expressions over them, ORDER BY, LIMIT. For what
+/// cannot be merged exactly (joins on other keys, subqueries, windows, unions), the rows and columns
+/// it needs are gathered on a scratch server of the same engine, where the statement runs as it is.
 /// What cannot be answered exactly at all is refused with the reason. Times are in UTC.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   shardctl query \"SELECT * FROM member WHERE memberId = 100000001\"
   shardctl query \"SELECT status, COUNT(*) FROM member GROUP BY status ORDER BY 2 DESC\"
+  shardctl query \"SELECT * FROM member_address WHERE memberId = ?\" --param 100000001
   shardctl query \"SELECT c.* FROM member m JOIN member_company c USING (memberId) LIMIT 9\"
   shardctl query --by-shard \"SELECT COUNT(*) FROM member\"
   shardctl query -o csv -f report.sql")]
@@ -45,12 +49,20 @@ pub struct QueryArgs {
     /// Read the statement from this file
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     file: Option<PathBuf>,
+    /// A value for a `?` of the statement, in their order: a number where it looks like one, else a
+    /// text; number:17, text:17 and null say which (can be repeated)
+    #[arg(long = "param", value_name = "VALUE", allow_hyphen_values = true)]
+    params: Vec<String>,
     /// Show how it would be answered, and do not run it
     #[arg(long)]
     explain: bool,
     /// Run it on each shard as written and show the answers side by side, unmerged
     #[arg(long, conflicts_with = "explain")]
     by_shard: bool,
+    /// Find the shards through an index table where the statement names its key: the answer is then
+    /// as right as that table, and a row that it lacks is not found
+    #[arg(long, conflicts_with = "by_shard")]
+    trust_index: bool,
     /// Refuse to ask more shards than this
     #[arg(long, value_name = "N")]
     max_shards: Option<usize>,
@@ -106,7 +118,7 @@ impl Sink for Printer {
 /// The statement is refused, a server fails, or the answer is larger than allowed.
 pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
     let topology = cx.topology()?;
-    let sql = statement(&args)?;
+    let sql = bind(&statement(&args)?, &args.params).map_err(|refusal| refuse(&refusal))?;
     let planned = match plan(&sql, &topology) {
         Ok(planned) => planned,
         Err(refusal) if args.by_shard || args.gather.no_gather => return Err(refuse(&refusal)),
@@ -116,34 +128,42 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
             return gathered::run(cx, asked(&args), &topology, &gather, &refusal).await;
         }
     };
-    let shards: BTreeSet<u32> = planned.places.iter().map(|place| place.shard.0).collect();
-    if let Some(max) = args.max_shards
-        && shards.len() > max
-    {
-        return Err(Error::usage(format!(
-            "the statement asks {} shards, and --max-shards allows {max}",
-            shards.len()
-        ))
-        .cause(&planned.reason));
-    }
-    if let (Way::Apart(refusal), false) = (&planned.way, args.by_shard) {
+    let lookup = match args.trust_index {
+        true => planned.lookup.clone(),
+        false => None,
+    };
+    if let (Way::Apart(refusal), false, None) = (&planned.way, args.by_shard, &lookup) {
+        refuse_many(&planned, args.max_shards)?;
         let gather = gather_instead(&args, &sql, &topology, refusal)?;
         return gathered::run(cx, asked(&args), &topology, &gather, refusal).await;
     }
+    if lookup.is_none() {
+        refuse_many(&planned, args.max_shards)?;
+    }
     let mut instances = topology.instances.clone();
+    let looked_up = lookup.iter().flat_map(|lookup| &lookup.plan.places);
     let used: BTreeSet<&InstanceName> = planned
         .places
         .iter()
+        .chain(looked_up)
         .map(|place| &topology.schema(place.shard).instance)
         .collect();
     instances.retain(|name, _| used.contains(name));
-    if planned.places.len() > 1 && !args.explain {
-        cx.note(&format!(
-            "asking {} tables on {} instances ({})",
-            planned.places.len(),
-            instances.len(),
-            planned.reason
-        ));
+    let note = |planned: &Plan, cx: &Context| {
+        if planned.places.len() > 1 && !args.explain {
+            cx.note(&format!(
+                "asking {} tables on {} instances ({})",
+                planned.places.len(),
+                instances.len(),
+                planned.reason
+            ));
+        }
+    };
+    if lookup.is_none() {
+        note(&planned, cx);
+    }
+    if args.by_shard && matches!(planned.way, Way::Union(_)) {
+        return Err(Error::usage("--by-shard takes a single SELECT"));
     }
     if args.explain && matches!(planned.way, Way::One { .. }) {
         cx.out.show(&explain(&topology, &planned, None)?)?;
@@ -162,6 +182,18 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
             clock_us: jiff::Timestamp::now().as_microsecond(),
         },
     };
+    let planned = match &lookup {
+        None => planned,
+        Some(lookup) => {
+            let narrowed = fleet.look_up(planned).await?;
+            refuse_many(&narrowed, args.max_shards)?;
+            if args.explain {
+                cx.out.show(&explain(&topology, &lookup.plan, None)?)?;
+            }
+            note(&narrowed, cx);
+            narrowed
+        }
+    };
     let scattered = match args.by_shard {
         true => None,
         false => match fleet.decide(&planned).await? {
@@ -174,8 +206,15 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
         },
     };
     if args.explain {
-        cx.out
-            .show(&explain(&topology, &planned, scattered.as_ref())?)?;
+        let plans = match &planned.way {
+            Way::Union(union) => union.plans.iter().collect(),
+            _ => vec![&planned],
+        };
+        for plan in plans {
+            let scattered = fleet.finish(plan).await?;
+            cx.out
+                .show(&explain(&topology, plan, scattered.as_ref())?)?;
+        }
         servers.disconnect().await;
         return Ok(Outcome::Clean);
     }
@@ -243,6 +282,18 @@ fn clearer<'a>(first: &'a Refusal, last: &'a Refusal) -> &'a Refusal {
     match first {
         Refusal::Syntax { .. } => first,
         _ => last,
+    }
+}
+
+fn refuse_many(planned: &Plan, shards_max: Option<usize>) -> Result<()> {
+    let shards: BTreeSet<u32> = planned.places.iter().map(|place| place.shard.0).collect();
+    match shards_max {
+        Some(max) if shards.len() > max => Err(Error::usage(format!(
+            "the statement asks {} shards, and --max-shards allows {max}",
+            shards.len()
+        ))
+        .cause(&planned.reason)),
+        _ => Ok(()),
     }
 }
 
@@ -314,6 +365,7 @@ fn explain(
         way: match plan.way {
             Way::One { .. } => "one shard",
             Way::Scatter(_) => "scatter and merge",
+            Way::Union(_) => "one after the other",
             Way::Apart(_) => "apart",
         },
         reason: plan.reason.clone(),
@@ -324,7 +376,7 @@ fn explain(
             .map(|place| {
                 let physical = topology.physical(table, *place);
                 ExplainShard {
-                    sql: template.sql(&physical),
+                    sql: template.sql(&plan.physical(topology, *place)),
                     place: physical.to_string(),
                 }
             })
@@ -352,13 +404,20 @@ fn merge_words(merge: &Merge) -> String {
             keys,
             aggregates,
             order,
+            computed,
             limit,
             offset,
             ..
         } => format!(
-            "groups by {} keys, {} aggregates{}{}",
+            "groups by {} keys, {} aggregates{}{}{}",
             keys.len(),
             aggregates.len(),
+            match computed {
+                None => "",
+                Some(computed) if computed.having.is_some() =>
+                    ", HAVING and expressions over them by a server",
+                Some(_) => ", expressions over them by a server",
+            },
             if order.is_empty() { "" } else { ", sorted" },
             window(limit, offset)
         ),

@@ -81,8 +81,27 @@ pub async fn probe(server: &Server, conn: &mut Conn, sql: &str) -> Result<Vec<Co
         .as_deref()
         .unwrap_or_default()
         .iter()
-        .map(column)
+        .map(|found| Column {
+            cast: cast(found),
+            ..column(found)
+        })
         .collect())
+}
+
+/// A small answer, with its columns.
+///
+/// # Errors
+/// The server refuses the statement.
+pub async fn ask(server: &Server, conn: &mut Conn, sql: &str) -> Result<(Vec<Column>, Vec<Row>)> {
+    let failed = |cause: mysql_async::Error| refused(server, sql, &cause);
+    let mut answer = conn.query_iter(sql).await.map_err(failed)?;
+    let columns = answer.columns();
+    let mut rows = Vec::new();
+    while let Some(row) = answer.next().await.map_err(failed)? {
+        rows.push(cells(row));
+    }
+    let columns = columns.as_deref().unwrap_or_default();
+    Ok((columns.iter().map(column).collect(), rows))
 }
 
 /// What each collation of a row of their names does with the shorter of two texts.
@@ -91,19 +110,14 @@ pub async fn probe(server: &Server, conn: &mut Conn, sql: &str) -> Result<Vec<Co
 /// MariaDB calls all its uca1400 collations unicode_ci there, NO PAD or not.
 ///
 /// # Errors
-/// The server refuses the statement, or does not know a collation of its own.
-pub async fn paddings(server: &Server, conn: &mut Conn, sql: &str) -> Result<Vec<Padding>> {
-    let names: Option<mysql_async::Row> = conn
-        .query_first(sql)
-        .await
-        .map_err(|cause| refused(server, sql, &cause))?;
-    let names = names.map(mysql_async::Row::unwrap_raw).unwrap_or_default();
+/// The server does not know a collation of its own.
+pub async fn paddings(server: &Server, conn: &mut Conn, names: &Row) -> Result<Vec<Padding>> {
     let mut known: HashMap<String, Padding> = HashMap::new();
     let mut paddings = Vec::with_capacity(names.len());
     for name in names {
         let name = match name {
-            Some(Value::Bytes(name)) => String::from_utf8_lossy(&name).into_owned(),
-            _ => "binary".to_owned(),
+            Some(name) => String::from_utf8_lossy(name).into_owned(),
+            None => "binary".to_owned(),
         };
         let found = match known.get(&name) {
             Some(found) => *found,
@@ -279,7 +293,50 @@ fn column(column: &mysql_async::Column) -> Column {
     Column {
         name: column.name_str().into_owned(),
         kind,
-        scale: column.decimals(),
+        // Of a text it says nothing, and MariaDB says it differently of an empty table.
+        scale: match kind {
+            Kind::Text | Kind::Binary | Kind::Integer | Kind::Null | Kind::Enum => 0,
+            _ => column.decimals(),
+        },
+        cast: None,
         padding: Padding::No,
     }
+}
+
+/// The type that CAST gives a text so that it becomes a value of the column's type.
+fn cast(column: &mysql_async::Column) -> Option<String> {
+    use ColumnType as T;
+    let unsigned = column.flags().contains(ColumnFlags::UNSIGNED_FLAG);
+    let fraction = column.decimals();
+    Some(match column.column_type() {
+        T::MYSQL_TYPE_TINY
+        | T::MYSQL_TYPE_SHORT
+        | T::MYSQL_TYPE_LONG
+        | T::MYSQL_TYPE_INT24
+        | T::MYSQL_TYPE_LONGLONG
+            if !column.flags().contains(ColumnFlags::ZEROFILL_FLAG) =>
+        {
+            match unsigned {
+                true => "UNSIGNED".to_owned(),
+                false => "SIGNED".to_owned(),
+            }
+        }
+        // Its length counts the point and the sign as well.
+        T::MYSQL_TYPE_NEWDECIMAL => {
+            let beside = u32::from(fraction > 0) + u32::from(!unsigned);
+            let digits = column.column_length().checked_sub(beside)?.clamp(1, 65);
+            format!("DECIMAL({digits},{fraction})")
+        }
+        T::MYSQL_TYPE_DATE | T::MYSQL_TYPE_NEWDATE => "DATE".to_owned(),
+        T::MYSQL_TYPE_DATETIME
+        | T::MYSQL_TYPE_DATETIME2
+        | T::MYSQL_TYPE_TIMESTAMP
+        | T::MYSQL_TYPE_TIMESTAMP2
+            if fraction <= 6 =>
+        {
+            format!("DATETIME({fraction})")
+        }
+        T::MYSQL_TYPE_TIME | T::MYSQL_TYPE_TIME2 if fraction <= 6 => format!("TIME({fraction})"),
+        _ => return None,
+    })
 }

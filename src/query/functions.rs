@@ -11,6 +11,8 @@ pub enum Nature {
     Clock,
     /// An aggregate.
     Aggregate,
+    /// A function that only a window makes sense of.
+    Window,
     /// Depends on the server or the session, or is random: one shard can answer, many cannot.
     Server,
     /// Sleeps, locks or reads files: never let through.
@@ -212,6 +214,20 @@ const AGGREGATE: &[&str] = &[
     "variance",
 ];
 
+const WINDOW: &[&str] = &[
+    "cume_dist",
+    "dense_rank",
+    "first_value",
+    "lag",
+    "last_value",
+    "lead",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
+];
+
 const SERVER: &[&str] = &[
     "connection_id",
     "current_role",
@@ -255,6 +271,7 @@ pub fn nature(name: &str) -> Option<Nature> {
         (ROW_WISE, Nature::RowWise),
         (CLOCK, Nature::Clock),
         (AGGREGATE, Nature::Aggregate),
+        (WINDOW, Nature::Window),
         (SERVER, Nature::Server),
         (FORBIDDEN, Nature::Forbidden),
     ]

@@ -36,8 +36,8 @@ use sqlparser::tokenizer::{Token, Tokenizer, Word};
 use super::Refusal;
 use super::dialect::Mysql;
 use super::functions::{Nature, nature};
-use super::keys::{Scope, Tables};
-use super::parse::{refuse_settings, significant};
+use super::keys::{Found, Scope, Tables};
+use super::parse::{line_starts, refuse_settings, significant};
 use super::pushed::{Columns, conjuncts, render};
 use super::unread;
 use crate::names::quote;
@@ -163,7 +163,7 @@ pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
         .tokenize_with_location()
         .map_err(|fault| syntax(fault.to_string()))?;
     refuse_settings(&located)?;
-    let tokens = significant(sql, &located);
+    let tokens = significant(sql, &line_starts(sql), &located);
     let words = Words::new(&tokens);
     let parsed = Parser::new(&dialect)
         .with_options(ParserOptions::new().with_unescape(false))
@@ -640,14 +640,21 @@ impl<'a> Walk<'a> {
     fn places(&self, index: usize, conditions: &[(String, &Expr)]) -> Option<BTreeSet<u32>> {
         let reference = &self.references[index];
         let router = Router::new(self.topology, reference.table).ok()?;
-        let scope = Scope {
-            router: &router,
-            qualifier: &reference.exposed,
-            no_trailing_spaces: reference
-                .table
-                .assumptions
-                .contains(&Assumption::NoTrailingSpaces),
+        let no_trailing_spaces = reference
+            .table
+            .assumptions
+            .contains(&Assumption::NoTrailingSpaces);
+        let find = |expr: &Expr| -> Option<Found<'_>> {
+            let name = column_of(expr, &reference.exposed)?;
+            let keys = [Some(router.schema_column()), router.table_column()];
+            let column = keys.into_iter().flatten().find(|key| key.is(name))?;
+            Some(Found {
+                router: &router,
+                column: column.as_str(),
+                no_trailing_spaces,
+            })
         };
+        let scope = Scope { find: &find };
         let mut places: Option<BTreeSet<u32>> = None;
         for (_, condition) in conditions {
             if let Tables::Some(tables) = scope.tables(condition) {
@@ -857,6 +864,19 @@ fn identifiers(name: &ObjectName) -> Vec<&str> {
             ObjectNamePart::Function(_) => None,
         })
         .collect()
+}
+
+/// The column that an expression is, where it can be one of the table of this name.
+fn column_of<'a>(expr: &'a Expr, exposed: &str) -> Option<&'a str> {
+    match expr {
+        Expr::Identifier(ident) => Some(&ident.value),
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [table, column] if table.value.eq_ignore_ascii_case(exposed) => Some(&column.value),
+            _ => None,
+        },
+        Expr::Nested(inner) => column_of(inner, exposed),
+        _ => None,
+    }
 }
 
 fn column(expr: &Expr) -> Option<Compared> {

@@ -27,7 +27,8 @@ pub enum Tables {
 }
 
 impl Tables {
-    fn and(self, other: Self) -> Self {
+    /// Those that are in both.
+    pub fn and(self, other: Self) -> Self {
         match (self, other) {
             (Tables::All, tables) | (tables, Tables::All) => tables,
             (Tables::Some(a), Tables::Some(b)) => {
@@ -36,7 +37,8 @@ impl Tables {
         }
     }
 
-    fn or(self, other: Self) -> Self {
+    /// Those that are in either.
+    pub fn or(self, other: Self) -> Self {
         match (self, other) {
             (Tables::Some(a), Tables::Some(b)) => Tables::Some(a.union(&b).copied().collect()),
             _ => Tables::All,
@@ -44,15 +46,21 @@ impl Tables {
     }
 }
 
-/// The table whose columns are looked at.
+/// A column of a table that is split.
 #[derive(Debug, Clone, Copy)]
-pub struct Scope<'a> {
-    /// Its router.
+pub struct Found<'a> {
+    /// The table's router.
     pub router: &'a Router,
-    /// The name that qualifies its columns: the alias, or the table's own.
-    pub qualifier: &'a str,
-    /// Whether no key ends in a space.
+    /// The column's name.
+    pub column: &'a str,
+    /// Whether no key of the table ends in a space.
     pub no_trailing_spaces: bool,
+}
+
+/// The tables whose columns are looked at: one, or several that are split alike.
+pub struct Scope<'a> {
+    /// The column that an identifier means, if it is one of theirs.
+    pub find: &'a dyn Fn(&Expr) -> Option<Found<'a>>,
 }
 
 impl Scope<'_> {
@@ -100,43 +108,28 @@ impl Scope<'_> {
         }
     }
 
-    /// The column of this table that the expression is.
-    fn column<'e>(&self, expr: &'e Expr) -> Option<&'e str> {
+    /// The column that the expression is.
+    fn column(&self, expr: &Expr) -> Option<Found<'_>> {
         match expr {
-            Expr::Identifier(ident) => Some(&ident.value),
-            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
-                [table, column] if table.value.eq_ignore_ascii_case(self.qualifier) => {
-                    Some(&column.value)
-                }
-                _ => None,
-            },
             Expr::Nested(inner) => self.column(inner),
-            _ => None,
+            expr => (self.find)(expr),
         }
     }
 
     fn equal(&self, column: &Expr, value: &Expr) -> Tables {
-        let Some(column) = self.column(column) else {
+        let Some(found) = self.column(column) else {
             return Tables::All;
         };
-        let Some(kind) = self.router.key_type(column) else {
+        let Some(kind) = found.router.key_type(found.column) else {
             return Tables::All;
         };
         literal(value)
-            .and_then(|literal| equal_key(kind, &literal, self.no_trailing_spaces))
-            .map_or(Tables::All, |key| self.with(column, &key))
-    }
-
-    fn with(&self, column: &str, key: &KeyValue) -> Tables {
-        match self.router.tables_with(column, key) {
-            Some(Ok(tables)) => Tables::Some(tables.into_iter().collect()),
-            // A value without a place is on no shard that we know of.
-            Some(Err(_)) | None => Tables::All,
-        }
+            .and_then(|literal| equal_key(kind, &literal, found.no_trailing_spaces))
+            .map_or(Tables::All, |key| with(found, &key))
     }
 
     fn between(&self, column: &Expr, low: Option<&Expr>, high: Option<&Expr>) -> Tables {
-        let Some(column) = self.column(column) else {
+        let Some(found) = self.column(column) else {
             return Tables::All;
         };
         // The bounds are taken as included whether they are or not: that asks a shard too many at
@@ -149,18 +142,19 @@ impl Scope<'_> {
         if low.is_none() && high.is_none() {
             return Tables::All;
         }
-        self.router
-            .tables_between(column, low, high)
+        found
+            .router
+            .tables_between(found.column, low, high)
             .map_or(Tables::All, |tables| {
                 Tables::Some(tables.into_iter().collect())
             })
     }
 
     fn like(&self, column: &Expr, pattern: &Expr) -> Tables {
-        let Some(column) = self.column(column) else {
+        let Some(found) = self.column(column) else {
             return Tables::All;
         };
-        match (self.router.key_type(column), literal(pattern)) {
+        match (found.router.key_type(found.column), literal(pattern)) {
             (
                 Some(KeyType::Text {
                     collation: Some(collation),
@@ -168,10 +162,31 @@ impl Scope<'_> {
                 }),
                 Some(Literal::Text(text)),
             ) if collation.ends_with("_bin") && !text.contains(['%', '_', '\\']) => {
-                self.with(column, &KeyValue::Text(text))
+                with(found, &KeyValue::Text(text))
             }
             _ => Tables::All,
         }
+    }
+}
+
+fn with(found: Found<'_>, key: &KeyValue) -> Tables {
+    match found.router.tables_with(found.column, key) {
+        Some(Ok(tables)) => Tables::Some(tables.into_iter().collect()),
+        // A value without a place is on no shard that we know of.
+        Some(Err(_)) | None => Tables::All,
+    }
+}
+
+/// Whether two values of a key are equal for the server only where they are the same value.
+pub fn equal_is_same(kind: &KeyType, no_trailing_spaces: bool) -> bool {
+    match kind {
+        KeyType::Integer { .. } => true,
+        KeyType::Text {
+            collation: Some(collation),
+            ..
+        } => is_exact(collation) || (no_trailing_spaces && collation.ends_with("_bin")),
+        KeyType::Binary { padded_to: None } => true,
+        _ => false,
     }
 }
 

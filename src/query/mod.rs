@@ -2,9 +2,13 @@
 //!
 //! | stage | file | from | to |
 //! |---|---|---|---|
-//! | parse | [`parse`] | text | one SELECT, as syntax tree and as pieces of the text |
-//! | route | [`keys`] | its WHERE | the physical tables that can hold an answer |
-//! | plan | [`plan`] | both | a way, and what each physical table is asked |
+//! | parse | [`parse`] | text | syntax tree, tokens, pieces of the text |
+//! | tables | [`tables`] | names | logical tables, and which of their rows can meet |
+//! | route | [`keys`] | conditions | the physical tables that can hold an answer |
+//! | plan | [`plan`] | all of these | a way, and what each place is asked |
+//! | lookup | [`lookup`] | a key of an index table | a question for the shards of the rows |
+//! | scatter | `scatter`, `whole`, `grouped`, `compute` | one SELECT | its parts, and how they are merged |
+//! | union | [`union`] | a UNION ALL | a plan for each of its SELECTs |
 //! | merge | [`merge`] | the shards' rows | the rows of one server |
 //! | gather | [`gather`], [`pushed`] | text that cannot be merged | what is fetched, for it to run on a scratch server |
 //!
@@ -12,15 +16,26 @@
 //! as written, with the table's name replaced, so that names and meanings of columns stay the
 //! server's own. What cannot be answered exactly is refused with the reason.
 
+mod aggregate;
+mod compute;
 pub mod dialect;
 pub mod functions;
 pub mod gather;
+mod grouped;
+mod items;
 pub mod keys;
+pub mod lookup;
 pub mod merge;
+pub mod parameters;
 pub mod parse;
 pub mod plan;
 pub mod pushed;
+pub mod scatter;
+pub mod tables;
+pub mod template;
+pub mod union;
 mod unread;
+mod whole;
 
 /// Why a statement is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

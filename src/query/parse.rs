@@ -1,10 +1,11 @@
-//! Text to one SELECT: its syntax tree, and the pieces of its text.
+//! Text to a statement that only reads: its syntax tree, its tokens, and, where it is one SELECT, the
+//! pieces of its text.
 
 use std::ops::{ControlFlow, Range};
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, ObjectNamePart, OrderByKind, Query, Select, SetExpr, Statement,
-    TableFactor, Visit, Visitor,
+    Distinct, Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SetExpr, Statement, Visit,
+    Visitor,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserOptions};
@@ -14,25 +15,33 @@ use super::Refusal;
 use super::dialect::Mysql;
 use super::functions::{Nature, nature};
 
-/// One SELECT over one table.
+/// A statement that only reads.
 #[derive(Debug, Clone)]
 pub struct Parsed {
     /// The text, without a trailing semicolon.
     pub sql: String,
-    /// The tree of the SELECT.
-    pub select: Select,
-    /// The tree of the whole, for ORDER BY and LIMIT.
+    /// The tree of the whole.
     pub query: Query,
-    /// Schema part of the table's name, if it was written.
-    pub schema: Option<String>,
-    /// The table's name.
-    pub table: String,
-    /// The alias, if one was written.
-    pub alias: Option<String>,
-    /// Where the pieces stand in the text.
-    pub pieces: Pieces,
     /// Each function called, with what it is.
     pub functions: Vec<(String, Nature)>,
+    /// The tokens that count, with their byte ranges.
+    pub tokens: Vec<(Token, Range<usize>)>,
+    /// Whether there is a window function.
+    pub windows: bool,
+    /// The parts of a statement that is one SELECT; or why its parts cannot be told, which no
+    /// matter where one shard has the whole answer.
+    pub plain: Result<Plain, Refusal>,
+    /// The byte at which each line starts.
+    lines: Vec<usize>,
+}
+
+/// A statement that is one SELECT.
+#[derive(Debug, Clone)]
+pub struct Plain {
+    /// Its tree.
+    pub select: Select,
+    /// Where its pieces stand in the text.
+    pub pieces: Pieces,
 }
 
 /// Byte ranges of the clauses, keywords not included.
@@ -46,24 +55,50 @@ pub struct Pieces {
     pub items: Vec<Range<usize>>,
     /// The same, as if their last word were an alias, with or without AS before it.
     pub items_unaliased: Vec<Range<usize>>,
-    /// The table's name with its schema, as written.
-    pub table: Range<usize>,
     /// Where FROM starts.
     pub from: usize,
+    /// The tables and joins of FROM.
+    pub tables: Range<usize>,
     /// The end of everything before GROUP BY, HAVING, ORDER BY and LIMIT.
     pub body_end: usize,
     /// Each expression of GROUP BY.
     pub group_by: Vec<Range<usize>>,
+    /// The condition of HAVING.
+    pub having: Option<Range<usize>>,
     /// Each expression of ORDER BY, its direction not included.
     pub order_by: Vec<Range<usize>>,
-    /// Where LIMIT starts, if there is one.
-    pub limit: Option<usize>,
+}
+
+impl Parsed {
+    /// Where a name of the tree stands in the text; `None` where the tree does not say.
+    pub fn range(&self, ident: &Ident) -> Option<Range<usize>> {
+        if ident.span.start.line == 0 {
+            return None;
+        }
+        let range = offset(&self.sql, &self.lines, ident.span.start)
+            ..offset(&self.sql, &self.lines, ident.span.end);
+        // Never trusted blindly: what stands there must be the name.
+        let text = self.sql.get(range.clone())?;
+        let bare = text.trim_matches(['`', '"', '\'']);
+        (bare == ident.value || text.contains("``")).then_some(range)
+    }
+
+    /// The tokens of a piece of the text.
+    pub fn tokens_of(&self, range: &Range<usize>) -> &[(Token, Range<usize>)] {
+        let first = self
+            .tokens
+            .partition_point(|(_, token)| token.start < range.start);
+        let last = self
+            .tokens
+            .partition_point(|(_, token)| token.end <= range.end);
+        self.tokens.get(first..last).unwrap_or_default()
+    }
 }
 
 /// Reads a statement.
 ///
 /// # Errors
-/// It is not one SELECT over one table, or does more than read.
+/// It is not one statement that only reads.
 pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
     let sql = sql.trim().trim_end_matches(';').trim_end();
     if sql.is_empty() {
@@ -99,30 +134,23 @@ pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
             ));
         }
     };
-    let SetExpr::Select(select) = query.body.as_ref() else {
-        return Err(Refusal::Inexact(
-            "UNION, EXCEPT, INTERSECT and VALUES over shards are not answered yet".to_owned(),
-        ));
-    };
-    let select = (**select).clone();
-    refuse_what_is_not_plain(&query, &select)?;
-    let (schema, table, alias) = the_table(&select)?;
-    let functions = functions(&query)?;
-    let tokens = Tokenizer::new(&dialect, sql)
+    let (functions, windows) = functions(&query)?;
+    let all_tokens = Tokenizer::new(&dialect, sql)
         .with_unescape(false)
         .tokenize_with_location()
         .map_err(|fault| syntax(fault.to_string()))?;
-    refuse_settings(&tokens)?;
-    let pieces = pieces(sql, &tokens)?;
+    refuse_settings(&all_tokens)?;
+    let lines = line_starts(sql);
+    let tokens = significant(sql, &lines, &all_tokens);
+    let plain = plain(sql, &all_tokens, &tokens, &query);
     Ok(Parsed {
         sql: sql.to_owned(),
-        select,
         query,
-        schema,
-        table,
-        alias,
-        pieces,
         functions,
+        tokens,
+        windows,
+        plain,
+        lines,
     })
 }
 
@@ -146,112 +174,74 @@ pub(super) fn refuse_settings(tokens: &[TokenWithSpan]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn refuse_what_is_not_plain(query: &Query, select: &Select) -> Result<(), Refusal> {
+fn plain(
+    sql: &str,
+    all: &[TokenWithSpan],
+    tokens: &[(Token, Range<usize>)],
+    query: &Query,
+) -> Result<Plain, Refusal> {
     let inexact = |what: &str| Err(Refusal::Inexact(what.to_owned()));
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return inexact("UNION, EXCEPT, INTERSECT and VALUES over shards are not merged");
+    };
     if query.with.is_some() {
-        return inexact("WITH over shards is not answered yet");
-    }
-    if !query.locks.is_empty() {
-        return Err(Refusal::Unsafe(
-            "locking reads are refused: FOR UPDATE, FOR SHARE".to_owned(),
-        ));
-    }
-    if select.into.is_some() {
-        return Err(Refusal::Unsafe(
-            "INTO is refused: this tool reads".to_owned(),
-        ));
+        return inexact("WITH over shards is not merged");
     }
     if query.fetch.is_some() || query.for_clause.is_some() || query.format_clause.is_some() {
         return inexact("the statement has a clause that the servers do not have");
     }
     if !select.named_window.is_empty() || select.qualify.is_some() {
-        return inexact("window functions over shards are not answered yet");
+        return inexact("named windows over shards are not merged");
     }
     if matches!(&select.distinct, Some(Distinct::On(_))) {
         return inexact("DISTINCT ON is not MySQL");
     }
     match &select.group_by {
         GroupByExpr::Expressions(_, modifiers) if modifiers.is_empty() => {}
-        _ => return inexact("GROUP BY ... WITH ROLLUP over shards is not answered yet"),
+        _ => return inexact("GROUP BY ... WITH ROLLUP over shards is not merged"),
     }
     if let Some(order) = &query.order_by
         && !matches!(order.kind, OrderByKind::Expressions(_))
     {
         return inexact("ORDER BY ALL is not MySQL");
     }
-    Ok(())
+    let line_comment = all.iter().any(|token| {
+        matches!(
+            token.token,
+            Token::Whitespace(Whitespace::SingleLineComment { .. })
+        )
+    });
+    if line_comment {
+        return inexact("write the statement without -- and # comments");
+    }
+    Ok(Plain {
+        select: (**select).clone(),
+        pieces: pieces(sql, tokens)?,
+    })
 }
 
-type TableName = (Option<String>, String, Option<String>);
-
-fn the_table(select: &Select) -> Result<TableName, Refusal> {
-    let [from] = select.from.as_slice() else {
-        return Err(match select.from.len() {
-            0 => Refusal::Unknown("the statement names no table".to_owned()),
-            _ => Refusal::Inexact("joins over shards are not answered yet".to_owned()),
-        });
-    };
-    if !from.joins.is_empty() {
-        return Err(Refusal::Inexact(
-            "joins over shards are not answered yet".to_owned(),
-        ));
-    }
-    let TableFactor::Table {
-        name,
-        alias,
-        args: None,
-        partitions,
-        ..
-    } = &from.relation
-    else {
-        return Err(Refusal::Inexact(
-            "derived tables over shards are not answered yet".to_owned(),
-        ));
-    };
-    if !partitions.is_empty() {
-        return Err(Refusal::Inexact(
-            "a PARTITION clause over shards is not answered yet".to_owned(),
-        ));
-    }
-    let parts: Vec<&str> = name
-        .0
-        .iter()
-        .filter_map(|part| match part {
-            ObjectNamePart::Identifier(ident) => Some(ident.value.as_str()),
-            ObjectNamePart::Function(_) => None,
-        })
-        .collect();
-    let (schema, table) = match parts.as_slice() {
-        [table] => (None, *table),
-        [schema, table] => (Some((*schema).to_owned()), *table),
-        _ => return Err(Refusal::Unknown(format!("`{name}` is no table's name"))),
-    };
-    let alias = match alias {
-        Some(alias) if !alias.columns.is_empty() => {
-            return Err(Refusal::Inexact(
-                "a table alias with columns is not answered".to_owned(),
-            ));
-        }
-        Some(alias) => Some(alias.name.value.clone()),
-        None => None,
-    };
-    Ok((schema, table.to_owned(), alias))
-}
-
-/// Walks the whole statement: subqueries and variables are refused, functions are gathered.
-fn functions(query: &Query) -> Result<Vec<(String, Nature)>, Refusal> {
+/// Walks the whole statement: what does more than read is refused, functions are gathered.
+fn functions(query: &Query) -> Result<(Vec<(String, Nature)>, bool), Refusal> {
     struct Walk {
         functions: Vec<(String, Nature)>,
-        queries: usize,
+        windows: bool,
     }
     impl Visitor for Walk {
         type Break = Refusal;
 
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Refusal> {
-            self.queries += 1;
-            if self.queries > 1 {
-                return ControlFlow::Break(Refusal::Inexact(
-                    "subqueries over shards are not answered yet".to_owned(),
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Refusal> {
+            if !query.locks.is_empty() {
+                return ControlFlow::Break(Refusal::Unsafe(
+                    "locking reads are refused: FOR UPDATE, FOR SHARE".to_owned(),
+                ));
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Refusal> {
+            if select.into.is_some() {
+                return ControlFlow::Break(Refusal::Unsafe(
+                    "INTO is refused: this tool reads".to_owned(),
                 ));
             }
             ControlFlow::Continue(())
@@ -261,11 +251,7 @@ fn functions(query: &Query) -> Result<Vec<(String, Nature)>, Refusal> {
             match expr {
                 Expr::Function(function) => {
                     let name = function.name.to_string();
-                    if function.over.is_some() {
-                        return ControlFlow::Break(Refusal::Inexact(
-                            "window functions over shards are not answered yet".to_owned(),
-                        ));
-                    }
+                    self.windows |= function.over.is_some();
                     match nature(&name) {
                         Some(Nature::Forbidden) => {
                             return ControlFlow::Break(Refusal::Unsafe(format!(
@@ -321,7 +307,7 @@ fn functions(query: &Query) -> Result<Vec<(String, Nature)>, Refusal> {
                     if matches!(value.value, sqlparser::ast::Value::Placeholder(_)) =>
                 {
                     return ControlFlow::Break(Refusal::Syntax {
-                        message: "there are no parameters to put in".to_owned(),
+                        message: "there is a `?` without a value; give one with --param".to_owned(),
                     });
                 }
                 Expr::BinaryOp {
@@ -339,66 +325,59 @@ fn functions(query: &Query) -> Result<Vec<(String, Nature)>, Refusal> {
     }
     let mut walk = Walk {
         functions: Vec::new(),
-        queries: 0,
+        windows: false,
     };
     match query.visit(&mut walk) {
         ControlFlow::Break(refusal) => Err(refusal),
-        ControlFlow::Continue(()) => Ok(walk.functions),
+        ControlFlow::Continue(()) => Ok((walk.functions, walk.windows)),
     }
 }
 
 /// The tokens that count, with their byte ranges.
-pub(super) fn significant(sql: &str, tokens: &[TokenWithSpan]) -> Vec<(Token, Range<usize>)> {
-    // Locations count characters in a line; the text is cut by bytes.
-    let mut starts = vec![0usize];
-    starts.extend(sql.match_indices('\n').map(|(at, _)| at + 1));
-    let offset = |location: Location| {
-        let start = starts
-            .get((location.line as usize).saturating_sub(1))
-            .copied()
-            .unwrap_or(sql.len());
-        let column = (location.column as usize).saturating_sub(1);
-        sql[start..]
-            .char_indices()
-            .nth(column)
-            .map_or(sql.len(), |(at, _)| start + at)
-    };
+pub(super) fn significant(
+    sql: &str,
+    lines: &[usize],
+    tokens: &[TokenWithSpan],
+) -> Vec<(Token, Range<usize>)> {
     tokens
         .iter()
         .filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         .map(|token| {
-            let range = offset(token.span.start)..offset(token.span.end);
+            let range = offset(sql, lines, token.span.start)..offset(sql, lines, token.span.end);
             (token.token.clone(), range)
         })
         .collect()
 }
 
-/// Whether the text has a comment that runs to the end of its line.
-pub fn ends_in_line_comment(sql: &str) -> bool {
-    let dialect = Mysql::default();
-    let tokens = Tokenizer::new(&dialect, sql)
-        .with_unescape(false)
-        .tokenize();
-    match tokens {
-        Ok(tokens) => tokens.iter().any(|token| {
-            matches!(
-                token,
-                Token::Whitespace(Whitespace::SingleLineComment { .. })
-            )
-        }),
-        Err(_) => false,
-    }
+/// The byte at which each line starts.
+pub(super) fn line_starts(sql: &str) -> Vec<usize> {
+    let mut lines = vec![0];
+    lines.extend(sql.match_indices('\n').map(|(at, _)| at + 1));
+    lines
 }
 
-fn keyword(token: &Token) -> Option<Keyword> {
+/// Locations count characters in a line; the text is cut by bytes.
+pub(super) fn offset(sql: &str, lines: &[usize], location: Location) -> usize {
+    let start = lines
+        .get((location.line as usize).saturating_sub(1))
+        .copied()
+        .unwrap_or(sql.len());
+    let column = (location.column as usize).saturating_sub(1);
+    sql[start..]
+        .char_indices()
+        .nth(column)
+        .map_or(sql.len(), |(at, _)| start + at)
+}
+
+/// The keyword that a token is, where it is no name in quotes.
+pub fn keyword(token: &Token) -> Option<Keyword> {
     match token {
         Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
         _ => None,
     }
 }
 
-fn pieces(sql: &str, tokens: &[TokenWithSpan]) -> Result<Pieces, Refusal> {
-    let tokens = significant(sql, tokens);
+fn pieces(sql: &str, tokens: &[(Token, Range<usize>)]) -> Result<Pieces, Refusal> {
     let mut pieces = Pieces {
         body_end: sql.len(),
         ..Pieces::default()
@@ -450,7 +429,7 @@ fn pieces(sql: &str, tokens: &[TokenWithSpan]) -> Result<Pieces, Refusal> {
     }
 
     // The select list.
-    let (items, next) = list(&tokens, at, &[Keyword::FROM]);
+    let (items, next) = list(tokens, at, &[Keyword::FROM]);
     pieces.items = items.iter().map(|item| item.whole.clone()).collect();
     pieces.items_unaliased = items.into_iter().map(|item| item.unaliased).collect();
     at = next;
@@ -460,14 +439,8 @@ fn pieces(sql: &str, tokens: &[TokenWithSpan]) -> Result<Pieces, Refusal> {
     pieces.from = from.start;
     at += 1;
 
-    // The table's name: word, or word.word.
-    let first = tokens.get(at).ok_or_else(unsplit)?.1.clone();
-    let qualified = matches!(tokens.get(at + 1), Some((Token::Period, _)));
-    let last = if qualified { at + 2 } else { at };
-    pieces.table = first.start..tokens.get(last).ok_or_else(unsplit)?.1.end;
-    at = last + 1;
-
-    // Up to GROUP BY, HAVING, ORDER BY or LIMIT.
+    // The tables, and then up to GROUP BY, HAVING, ORDER BY or LIMIT.
+    let first = tokens.get(at).ok_or_else(unsplit)?.1.start;
     let ends = [
         Keyword::GROUP,
         Keyword::HAVING,
@@ -475,11 +448,19 @@ fn pieces(sql: &str, tokens: &[TokenWithSpan]) -> Result<Pieces, Refusal> {
         Keyword::LIMIT,
         Keyword::PROCEDURE,
     ];
-    at = skip(&tokens, at, &ends);
+    let with_where: Vec<Keyword> = ends.iter().copied().chain([Keyword::WHERE]).collect();
+    at = skip(tokens, at, &with_where);
+    pieces.tables = first
+        ..at.checked_sub(1)
+            .and_then(|last| tokens.get(last))
+            .ok_or_else(unsplit)?
+            .1
+            .end;
+    at = skip(tokens, at, &ends);
     pieces.body_end = tokens.get(at).map_or(sql.len(), |(_, range)| range.start);
     if tokens.get(at).map(|(token, _)| keyword(token)) == Some(Some(Keyword::GROUP)) {
         let (items, next) = list(
-            &tokens,
+            tokens,
             at + 2,
             &[
                 Keyword::HAVING,
@@ -491,14 +472,20 @@ fn pieces(sql: &str, tokens: &[TokenWithSpan]) -> Result<Pieces, Refusal> {
         pieces.group_by = items.into_iter().map(|item| item.expression).collect();
         at = next;
     }
-    at = skip(&tokens, at, &[Keyword::ORDER, Keyword::LIMIT]);
-    if tokens.get(at).map(|(token, _)| keyword(token)) == Some(Some(Keyword::ORDER)) {
-        let (items, next) = list(&tokens, at + 2, &[Keyword::LIMIT]);
-        pieces.order_by = items.into_iter().map(|item| item.expression).collect();
-        at = next;
+    at = skip(
+        tokens,
+        at,
+        &[Keyword::HAVING, Keyword::ORDER, Keyword::LIMIT],
+    );
+    if tokens.get(at).map(|(token, _)| keyword(token)) == Some(Some(Keyword::HAVING)) {
+        let start = tokens.get(at + 1).ok_or_else(unsplit)?.1.start;
+        at = skip(tokens, at, &[Keyword::ORDER, Keyword::LIMIT]);
+        pieces.having = Some(start..tokens[at - 1].1.end);
     }
-    at = skip(&tokens, at, &[Keyword::LIMIT]);
-    pieces.limit = tokens.get(at).map(|(_, range)| range.start);
+    if tokens.get(at).map(|(token, _)| keyword(token)) == Some(Some(Keyword::ORDER)) {
+        let (items, _) = list(tokens, at + 2, &[Keyword::LIMIT]);
+        pieces.order_by = items.into_iter().map(|item| item.expression).collect();
+    }
     Ok(pieces)
 }
 
@@ -562,13 +549,14 @@ fn skip_to(
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
             Token::Comma if depth == 0 && commas => return at,
-            // A name behind a point is a name, whatever it says.
+            // A name behind a point is a name, whatever it says; FOR GROUP BY and FOR ORDER BY are
+            // parts of an index hint.
             other
                 if depth == 0
-                    && !matches!(
-                        at.checked_sub(1).map(|before| &tokens[before].0),
-                        Some(Token::Period)
-                    )
+                    && !at.checked_sub(1).is_some_and(|before| {
+                        matches!(tokens[before].0, Token::Period)
+                            || keyword(&tokens[before].0) == Some(Keyword::FOR)
+                    })
                     && keyword(other).is_some_and(|word| ends.contains(&word)) =>
             {
                 return at;

@@ -262,6 +262,7 @@ mod tests {
             name: name.to_owned(),
             kind,
             scale: 0,
+            cast: None,
             padding: Padding::No,
         };
         let columns = [

@@ -140,6 +140,10 @@ pub struct Column {
     /// Digits behind the point, for decimals.
     #[serde(skip)]
     pub scale: u8,
+    /// For a column of a probe: the type that CAST gives a text so that it becomes such a value;
+    /// `None` where there is none.
+    #[serde(skip)]
+    pub cast: Option<String>,
     /// For a text key of a probe: what its collation does with trailing spaces.
     #[serde(skip)]
     pub padding: Padding,

@@ -12,4 +12,5 @@ pub mod query;
 pub mod rebalance;
 pub mod sample;
 pub mod status;
+pub mod union;
 pub mod verify;

@@ -14,13 +14,18 @@ use crate::error::{Error, Result};
 use crate::mysql::query::{self, Reading};
 use crate::mysql::{Conn, Flavour, Server, Servers};
 use crate::query::Refusal;
-use crate::query::merge::{Groups, Key, Merge, MergeError, Ordered};
-use crate::query::plan::{Plan, Scattered, Template, Way};
+use crate::query::merge::{Computed, GIVEN_ROWS, Groups, Key, Merge, MergeError, Ordered};
+use crate::query::plan::{Plan, Way};
+use crate::query::scatter::{Scatter, Scattered};
+use crate::query::template::Template;
 use crate::rows::cell::{Column, Kind, Padding, Row};
 use crate::topology::{LogicalTable, PhysicalTable, Topology};
 
 /// Rows of each shard that wait to be merged.
 const WAITING_ROWS: usize = 256;
+
+/// Rows that are held back until all shards have told their columns.
+const HELD_ROWS: usize = 1_000;
 
 /// Connections to an instance where the order of the answers does not matter.
 const CONNECTIONS: usize = 8;
@@ -120,6 +125,10 @@ struct Task {
 
 /// Connections that a plan needs to each instance.
 pub fn connections(topology: &Topology, plan: &Plan) -> usize {
+    if let Way::Union(union) = &plan.way {
+        let each = union.plans.iter().map(|plan| connections(topology, plan));
+        return each.max().unwrap_or(2);
+    }
     let mut each: BTreeMap<&str, usize> = BTreeMap::new();
     for place in &plan.places {
         *each
@@ -152,7 +161,7 @@ impl Fleet<'_> {
                 let physical = self.topology.physical(table, *place);
                 Ok(Task {
                     server: self.servers.get(&physical.instance)?.clone(),
-                    sql: template.sql(&physical),
+                    sql: template.sql(&plan.physical(self.topology, *place)),
                     place: physical.to_string(),
                 })
             })
@@ -188,27 +197,19 @@ impl Fleet<'_> {
             Way::Scatter(scatter) => scatter,
             Way::One { .. } => return Ok(Ok(None)),
             Way::Apart(refusal) => return Ok(Err(refusal.clone())),
-        };
-        let first = |template: &Template| {
-            self.tasks(plan, template)?
-                .into_iter()
-                .next()
-                .ok_or_else(|| Error::usage("there is no shard to ask"))
-        };
-        let probe = first(&scatter.probe)?;
-        let mut conn = self.session(&probe.server).await?;
-        let probed = async {
-            let mut probed = query::probe(&probe.server, &mut conn, &probe.sql).await?;
-            if scatter.compares_text(&probed) {
-                let sql = first(&scatter.collations())?.sql;
-                let paddings = query::paddings(&probe.server, &mut conn, &sql).await?;
-                scatter.know_paddings(&mut probed, &paddings);
+            Way::Union(union) => {
+                for plan in &union.plans {
+                    if let Err(refusal) = Box::pin(self.decide(plan)).await? {
+                        return Ok(Err(refusal));
+                    }
+                }
+                return Ok(Ok(None));
             }
-            Ok(probed)
+        };
+        let mut probed = self.probe_first(plan, &scatter.probe).await?;
+        if scatter.compares_text(&probed) {
+            self.collations(plan, scatter, &mut probed).await?;
         }
-        .await;
-        self.running.ended(&probe.server, conn.id());
-        let probed: Vec<Column> = probed?;
         match scatter.finish(&probed) {
             Ok(scattered) => {
                 self.refuse_mixed_weights(&probed, &scattered.merge)?;
@@ -216,6 +217,60 @@ impl Fleet<'_> {
             }
             Err(refusal) => Ok(Err(refusal)),
         }
+    }
+
+    /// The columns that a statement gives on the first shard.
+    pub(super) async fn probe_first(
+        &self,
+        plan: &Plan,
+        template: &Template,
+    ) -> Result<Vec<Column>> {
+        let tasks = self.tasks(plan, template)?;
+        let task = tasks
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::usage("there is no shard to ask"))?;
+        let mut conn = self.session(&task.server).await?;
+        let probed = query::probe(&task.server, &mut conn, &task.sql).await;
+        self.running.ended(&task.server, conn.id());
+        probed
+    }
+
+    /// What the collations do with the ends of texts. They must be the same on all shards: one
+    /// that differs would weigh its texts differently, and the columns' kinds do not tell.
+    async fn collations(
+        &self,
+        plan: &Plan,
+        scatter: &Scatter,
+        probed: &mut [Column],
+    ) -> Result<()> {
+        let tasks = self.tasks(plan, &scatter.collations())?;
+        let mut answers = stream::iter(tasks.into_iter().map(|task| async move {
+            let mut conn = self.session(&task.server).await?;
+            let names = query::ask(&task.server, &mut conn, &task.sql).await;
+            self.running.ended(&task.server, conn.id());
+            Ok::<_, Error>((names?.1, conn, task))
+        }))
+        .buffered(CONNECTIONS);
+        let mut agreed = None;
+        while let Some(answer) = answers.next().await {
+            let (names, mut conn, task) = answer?;
+            match &agreed {
+                None => {
+                    let names_of_one = names.first().cloned().unwrap_or_default();
+                    let paddings = query::paddings(&task.server, &mut conn, &names_of_one).await?;
+                    scatter.know_paddings(probed, &paddings);
+                    agreed = Some(names);
+                }
+                Some(known) if *known == names => {}
+                Some(_) => {
+                    return Err(tables_differ(None, &[])
+                        .at(task.place)
+                        .cause("a text has another collation than on another shard"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The weights of a text are not the same numbers on the two families of server.
@@ -261,9 +316,29 @@ impl Fleet<'_> {
         };
         match (&plan.way, scattered) {
             (Way::One { statement }, _) => self.run_one(plan, statement, &mut sink).await,
+            (Way::Union(union), _) => self.run_union(union, &mut sink).await,
             (_, Some(scattered)) => self.run_scattered(plan, scattered, &mut sink).await,
             (_, None) => Err(Error::usage("the statement is not a scatter")),
         }
+    }
+
+    /// The plan for the shards that an index table names, where it can be asked.
+    ///
+    /// # Errors
+    /// A shard of the index table fails, or a key has no place.
+    pub async fn look_up(&self, plan: Plan) -> Result<Plan> {
+        let Some(lookup) = &plan.lookup else {
+            return Ok(plan);
+        };
+        let mut keys = Vec::new();
+        for task in self.tasks(&lookup.plan, &lookup.plan.as_written)? {
+            let mut conn = self.session(&task.server).await?;
+            let answer = query::ask(&task.server, &mut conn, &task.sql).await;
+            self.running.ended(&task.server, conn.id());
+            keys.extend(answer.map_err(|error| error.at(&task.place))?.1);
+        }
+        plan.narrowed(&keys, self.topology)
+            .map_err(|refusal| refuse(&refusal))
     }
 
     async fn run_one(
@@ -292,7 +367,6 @@ impl Fleet<'_> {
         scattered: &Scattered,
         sink: &mut Capped<'_>,
     ) -> Result<()> {
-        sink.columns(&scattered.columns)?;
         let tasks = self.tasks(plan, &scattered.statement)?;
         match &scattered.merge {
             Merge::Rows {
@@ -308,32 +382,101 @@ impl Fleet<'_> {
                     left: limit.unwrap_or(u64::MAX),
                 };
                 if keys.is_empty() {
-                    self.unordered(tasks, &mut |row| output.row(row)).await
+                    self.as_they_come(tasks, &scattered.columns, &mut output)
+                        .await
                 } else {
-                    self.ordered(plan, tasks, keys, &mut output).await
+                    self.ordered(plan, tasks, &scattered.columns, keys, &mut output)
+                        .await
                 }
             }
             Merge::Grouped {
+                one_group,
                 keys,
                 aggregates,
                 outputs,
                 order,
+                computed,
                 limit,
                 offset,
-                ..
             } => {
                 let mut groups = Groups::new(keys, aggregates);
+                let server = tasks.first().map(|task| task.server.clone());
                 self.unordered(tasks, &mut |row| {
                     groups.add(row).map_err(|fault| merge_error(&fault))?;
                     Ok(true)
                 })
                 .await?;
+                if *one_group {
+                    groups.have_one();
+                }
+                let values = match (computed, server) {
+                    (Some(computed), Some(server)) => {
+                        Some(self.compute(computed, &groups, &server).await?)
+                    }
+                    _ => None,
+                };
                 let rows = groups
-                    .finish(outputs, order, *limit, *offset)
+                    .finish(outputs, order, values, *limit, *offset)
                     .map_err(|fault| merge_error(&fault))?;
+                sink.columns(&scattered.columns)?;
                 rows.into_iter().try_for_each(|row| sink.row(row))
             }
         }
+    }
+
+    /// Expressions over groups, computed by a server: for each group its values, or nothing where
+    /// HAVING leaves it out; and their kinds.
+    async fn compute(
+        &self,
+        computed: &Computed,
+        groups: &Groups,
+        server: &Server,
+    ) -> Result<(Vec<Option<Row>>, Vec<Kind>)> {
+        let given = groups
+            .given(computed)
+            .map_err(|fault| merge_error(&fault))?;
+        let mut values = Vec::with_capacity(given.len());
+        let mut kinds = Vec::new();
+        if given.is_empty() {
+            return Ok((values, kinds));
+        }
+        let mut conn = self.session(server).await?;
+        let id = conn.id();
+        for rows in given.chunks(GIVEN_ROWS) {
+            let sql = computed
+                .statement(rows)
+                .map_err(|fault| merge_error(&fault))?;
+            let (columns, answer) = query::ask(server, &mut conn, &sql).await?;
+            kinds = columns.iter().skip(1).map(|column| column.kind).collect();
+            for (number, shown) in &computed.shown {
+                let found = columns.get(number + 1);
+                if found.is_none_or(|found| found.kind != shown.kind || found.scale != shown.scale)
+                {
+                    return Err(refuse_to_merge(&Refusal::Inexact(format!(
+                        "`{}` computed from the merged aggregates is of another type than on one \
+                         server",
+                        shown.name
+                    ))));
+                }
+            }
+            let mut chunk: Vec<Option<Row>> = vec![None; rows.len()];
+            for mut row in answer {
+                let number = row.first().cloned().flatten();
+                let number: usize = number
+                    .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
+                    .ok_or_else(incomplete)?;
+                let own = row.split_off(1);
+                let kept = computed
+                    .having
+                    .is_none_or(|having| own.get(having) == Some(&Some(b"1".to_vec())));
+                if let (Some(slot), true) = (chunk.get_mut(number), kept) {
+                    *slot = Some(own);
+                }
+            }
+            values.extend(chunk);
+        }
+        self.running.ended(server, id);
+        Ok((values, kinds))
     }
 
     /// Rows of all shards as they come, until `take` says stop.
@@ -341,6 +484,64 @@ impl Fleet<'_> {
         &self,
         tasks: Vec<Task>,
         take: &mut (dyn FnMut(Row) -> Result<bool> + Send),
+    ) -> Result<()> {
+        self.parts(tasks, &mut |part| match part {
+            Part::Row(row) => take(row),
+            Part::Columns(_) | Part::End => Ok(true),
+        })
+        .await
+    }
+
+    /// Rows in any order. They are held back until all shards have told their columns, so that
+    /// nothing is shown of an answer whose shards differ; where there are very many before that,
+    /// they are shown, and the difference is an error all the same.
+    async fn as_they_come(
+        &self,
+        tasks: Vec<Task>,
+        columns: &[Column],
+        output: &mut Window<'_, '_>,
+    ) -> Result<()> {
+        let mut silent = tasks.len();
+        let mut held: Option<Vec<Row>> = Some(Vec::new());
+        let mut enough = false;
+        self.parts(tasks, &mut |part| {
+            match part {
+                Part::Columns(_) => silent -= 1,
+                Part::Row(row) => match &mut held {
+                    Some(rows) if !enough => {
+                        rows.push(row);
+                        enough = rows.len() as u64 >= output.wanted();
+                    }
+                    Some(_) => {}
+                    None => enough |= !output.row(row)?,
+                },
+                Part::End => {}
+            }
+            if (silent == 0 || held.as_ref().is_some_and(|rows| rows.len() >= HELD_ROWS))
+                && let Some(rows) = held.take()
+            {
+                output.sink.columns(columns)?;
+                for row in rows {
+                    if !output.row(row)? {
+                        enough = true;
+                        break;
+                    }
+                }
+            }
+            Ok(!enough || silent > 0)
+        })
+        .await?;
+        match held {
+            Some(_) => output.sink.columns(columns),
+            None => Ok(()),
+        }
+    }
+
+    /// What the shards send, as it comes, until `take` says stop.
+    async fn parts(
+        &self,
+        tasks: Vec<Task>,
+        take: &mut (dyn FnMut(Part) -> Result<bool> + Send),
     ) -> Result<()> {
         let mut started = self.start(tasks, CONNECTIONS).await;
         let streams = std::mem::take(&mut started.streams);
@@ -351,14 +552,12 @@ impl Fleet<'_> {
                 .map(|mut stream| Box::pin(stream::poll_fn(move |cx| stream.poll_recv(cx)))),
         );
         while let Some(part) = parts.next().await {
-            match part? {
-                Part::Columns(_) => {}
-                Part::Row(row) => {
-                    if !take(row)? {
-                        return Ok(());
-                    }
-                }
-                Part::End => open -= 1,
+            let part = part?;
+            if matches!(part, Part::End) {
+                open -= 1;
+            }
+            if !take(part)? {
+                return Ok(());
             }
         }
         if open > 0 {
@@ -371,6 +570,7 @@ impl Fleet<'_> {
         &self,
         plan: &Plan,
         tasks: Vec<Task>,
+        columns: &[Column],
         keys: &[Key],
         output: &mut Window<'_, '_>,
     ) -> Result<()> {
@@ -400,6 +600,8 @@ impl Fleet<'_> {
                     .map_err(|fault| merge_error(&fault))?;
             }
         }
+        // Each has sent a row or its end, and its columns before that.
+        output.sink.columns(columns)?;
         while let Some((number, row)) = merge.pop() {
             if !output.row(row)? {
                 break;
@@ -514,6 +716,7 @@ fn text_column(name: &str) -> Column {
         name: name.to_owned(),
         kind: Kind::Text,
         scale: 0,
+        cast: None,
         padding: Padding::No,
     }
 }
@@ -549,8 +752,9 @@ async fn run_task(
     let place = format!("{} ({})", task.place, task.server.place());
     let (first, mut columns) = tokio::sync::oneshot::channel();
     let agrees = AtomicBool::new(true);
+    let told = Mutex::new(Vec::new());
     let answer = {
-        let mut told = false;
+        let mut sent = false;
         query::stream(
             &task.server,
             &mut conn,
@@ -558,11 +762,14 @@ async fn run_task(
             |found| {
                 let same = *agreed.get_or_init(|| found.clone()) == found;
                 agrees.store(same, Ordering::Relaxed);
+                if let (Ok(mut told), false) = (told.lock(), same) {
+                    told.clone_from(&found);
+                }
                 let _ = first.send(found);
             },
             |row| {
-                let found = if told { None } else { columns.try_recv().ok() };
-                told = true;
+                let found = if sent { None } else { columns.try_recv().ok() };
+                sent = true;
                 let agrees = agrees.load(Ordering::Relaxed);
                 async move {
                     if !agrees {
@@ -582,12 +789,8 @@ async fn run_task(
     running.ended(&task.server, id);
     answer.map_err(|error| error.at(&place))?;
     if !agrees.into_inner() {
-        return Err(
-            Error::usage("the shards' tables differ, so their answers cannot be merged")
-                .at(place)
-                .cause("its columns have other names or types than those of another shard")
-                .next("`shardctl create --dry-run` names what differs; or use --by-shard"),
-        );
+        let found = told.lock().map(|told| told.clone()).unwrap_or_default();
+        return Err(tables_differ(agreed.get(), &found).at(place));
     }
     // An answer without rows has columns all the same. No one listens any more where enough rows
     // have come.
@@ -596,6 +799,27 @@ async fn run_task(
     }
     let _ = sender.send(Ok(Part::End)).await;
     Ok(())
+}
+
+fn tables_differ(known: Option<&Vec<Column>>, found: &[Column]) -> Error {
+    let mut pairs = known.into_iter().flatten().zip(found);
+    let cause = match pairs.find(|(a, b)| a != b) {
+        Some((a, b)) if a.name != b.name => {
+            format!(
+                "a column is `{}` here and `{}` on another shard",
+                b.name, a.name
+            )
+        }
+        Some((a, b)) => format!(
+            "the column `{}` is {:?} with {} digits behind the point here, and {:?} with {} on \
+             another shard",
+            a.name, b.kind, b.scale, a.kind, a.scale
+        ),
+        None => "it has other columns than another shard".to_owned(),
+    };
+    Error::usage("the shards' tables differ, so their answers cannot be merged")
+        .cause(cause)
+        .next("`shardctl create --dry-run` names what differs; or use --by-shard")
 }
 
 /// The next part of a stream; after [`Part::End`] there is none.
@@ -620,8 +844,12 @@ async fn next_row(stream: &mut mpsc::Receiver<Result<Part>>) -> Result<Option<Ro
 
 fn merge_error(fault: &MergeError) -> Error {
     match fault {
-        MergeError::TooManyGroups => Error::usage("the answer is too large").cause(fault),
-        MergeError::LongKey | MergeError::OddEnd => refuse(&Refusal::Inexact(fault.to_string())),
+        MergeError::TooManyGroups | MergeError::TooManyValues => {
+            Error::usage("the answer is too large").cause(fault)
+        }
+        MergeError::LongKey | MergeError::OddEnd | MergeError::TooLong | MergeError::NoDate(_) => {
+            refuse(&Refusal::Inexact(fault.to_string()))
+        }
         MergeError::Cell(_) => {
             Error::unknown("the shards' answers could not be merged").cause(fault)
         }
@@ -635,7 +863,7 @@ struct Capped<'a> {
     max: u64,
 }
 
-impl Capped<'_> {
+impl Sink for Capped<'_> {
     fn columns(&mut self, columns: &[Column]) -> Result<()> {
         self.sink.columns(columns)
     }
@@ -661,6 +889,11 @@ struct Window<'a, 'b> {
 }
 
 impl Window<'_, '_> {
+    /// Rows that are looked at before no more are wanted.
+    fn wanted(&self) -> u64 {
+        self.skip.saturating_add(self.left)
+    }
+
     /// Whether more rows are wanted.
     fn row(&mut self, mut row: Row) -> Result<bool> {
         if self.skip > 0 {

@@ -20,6 +20,7 @@
 //!   instances than it has. Fast. For tests that keep to schemas of their own ([`fresh_schema`])
 //!   and neither stop servers nor change global settings.
 //! - [`servers`]: servers of the test's own, which it may kill, restart and configure.
+//! - [`world`]: a fleet and one schema with the same rows, to compare answers.
 //! - [`is_installed`] and [`on_each_engine`]: an engine that is not installed is said aloud on
 //!   stderr, and is a failure where the environment says `CI=true`.
 //!
@@ -31,6 +32,8 @@
     unused_imports,
     reason = "each test binary uses a part of this"
 )]
+
+pub mod world;
 
 use std::future::Future;
 use std::io::Write;

@@ -1,0 +1,328 @@
+//! A fleet and one schema that hold the same rows, so that answers can be compared.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use shardctl::mysql::Servers;
+use shardctl::mysql::credentials::{CredentialSource, Credentials};
+use shardctl::query::Refusal;
+use shardctl::query::plan::{Plan, Way, plan};
+use shardctl::routing::Router;
+use shardctl::rows::cell::{Cell, Column, Row};
+use shardctl::rows::key::KeyValue;
+use shardctl::run::query::{Fleet, QueryOptions, Running, Sink, connections};
+use shardctl::topology::Topology;
+use shardctl::topology::file::parse;
+
+use super::Sandbox;
+
+/// The time of all statements, far from the servers' own.
+pub const CLOCK_US: i64 = 1_700_000_000_000_000;
+
+/// Connections to each instance.
+const CONNECTIONS: usize = 40;
+
+/// A logical table: its name, its lines in the topology without the DDL, and what stands behind its
+/// name in CREATE TABLE. The first column is the shard key.
+pub struct Table {
+    pub name: &'static str,
+    pub spread: &'static str,
+    pub body: String,
+}
+
+/// What a statement was answered.
+#[derive(Default)]
+pub struct Answer {
+    pub names: Vec<String>,
+    pub rows: Vec<Row>,
+}
+
+impl Sink for Answer {
+    fn columns(&mut self, columns: &[Column]) -> shardctl::error::Result<()> {
+        assert!(self.names.is_empty(), "columns are told once");
+        self.names = columns.iter().map(|column| column.name.clone()).collect();
+        Ok(())
+    }
+
+    fn row(&mut self, row: Row) -> shardctl::error::Result<()> {
+        assert!(!self.names.is_empty(), "columns are told before the rows");
+        self.rows.push(row);
+        Ok(())
+    }
+}
+
+/// What became of a statement.
+pub enum Outcome {
+    Answered(Answer),
+    /// It cannot be answered exactly.
+    Refused(String),
+    Failed(String),
+}
+
+/// Tables split over the schemas of two instances, and the same rows in one schema.
+pub struct World {
+    pub topology: Topology,
+    pub servers: Servers,
+    pub reference: String,
+    pub sandbox: Sandbox,
+}
+
+impl World {
+    /// Empty tables over so many schemas.
+    pub async fn create(sandbox: Sandbox, prefix: &str, schemas: u32, tables: &[Table]) -> Self {
+        let prefix = super::fresh_schema(prefix);
+        let half = schemas / 2;
+        let mut text = format!(
+            "version: 1\ncluster: {prefix}\ninstances:\n  rds-1: {{ host: x, port: 1 }}\n  \
+             rds-2: {{ host: x, port: 2 }}\nschemas:\n  name: {prefix}_{{:02}}\n  count: {schemas}\n  \
+             on:\n    rds-1: 0-{}\n    rds-2: {half}-{}\ntables:\n",
+            half - 1,
+            schemas - 1
+        );
+        for table in tables {
+            text.push_str(&format!(
+                "  {name}:\n    {spread}\n    ddl: CREATE TABLE {name} {body}\n",
+                name = table.name,
+                spread = table.spread.replace("; ", "\n    "),
+                body = table.body
+            ));
+        }
+        let mut topology = parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        topology.instances = sandbox
+            .endpoints()
+            .into_iter()
+            .filter(|(name, _)| ["rds-1", "rds-2"].contains(&name.as_str()))
+            .collect();
+        let credentials = Credentials::read(CredentialSource {
+            defaults_file: Some(sandbox.client_file()),
+            ..CredentialSource::default()
+        })
+        .expect("credentials");
+        let servers = Servers::connect(&topology.instances, &credentials, CONNECTIONS)
+            .await
+            .expect("servers");
+        let create = shardctl::run::create::look(&topology, &servers)
+            .await
+            .expect("a look at the servers");
+        shardctl::run::create::execute(
+            &servers,
+            &create,
+            &shardctl::run::owner::Flags::default(),
+            &|_| {},
+        )
+        .await
+        .expect("tables");
+        let world = Self {
+            reference: format!("{prefix}_one"),
+            topology,
+            servers,
+            sandbox,
+        };
+        let mut one = world.one_server().await;
+        let mut run = async |sql: String| {
+            one.query_drop(&sql)
+                .await
+                .unwrap_or_else(|error| panic!("{sql}\n{error}"));
+        };
+        run(format!(
+            "CREATE DATABASE {} DEFAULT CHARACTER SET utf8mb4",
+            world.reference
+        ))
+        .await;
+        for table in tables {
+            let sql = format!(
+                "CREATE TABLE {}.{} {}",
+                world.reference, table.name, table.body
+            );
+            run(sql).await;
+        }
+        world
+    }
+
+    /// A connection to the server that has all rows.
+    pub async fn one_server(&self) -> mysql_async::Conn {
+        let server = self.servers.get(&self.topology.control).expect("a server");
+        server.conn().await.expect("a connection")
+    }
+
+    /// The shard of a key.
+    pub fn shard(&self, table: &str, key: i64) -> u32 {
+        let table = self.table(table);
+        let router = Router::new(&self.topology, table).expect("a router");
+        let place = router.place(&KeyValue::Integer(key.into()), None);
+        place.expect("a place").shard.0
+    }
+
+    fn table(&self, name: &str) -> &shardctl::topology::LogicalTable {
+        let mut tables = self.topology.tables.values();
+        let found = tables.find(|table| table.name.as_str() == name);
+        found.unwrap_or_else(|| panic!("there is no table {name}"))
+    }
+
+    /// Puts rows where they belong: of each the key and the text of all its values.
+    pub async fn insert(&self, name: &str, rows: &[(i64, String)]) {
+        let table = self.table(name);
+        let router = Router::new(&self.topology, table).ok();
+        let mut by_table: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
+        for (key, values) in rows {
+            let key = KeyValue::Integer((*key).into());
+            let places = match &router {
+                Some(router) => vec![router.place(&key, None).expect("a place")],
+                None => self.topology.places(table).collect(),
+            };
+            for place in places {
+                let physical = self.topology.physical(table, place);
+                let at = (physical.instance.to_string(), physical.quoted());
+                by_table.entry(at).or_default().push(values);
+            }
+        }
+        let one = (
+            self.topology.control.to_string(),
+            format!("{}.{name}", self.reference),
+        );
+        by_table.insert(
+            one,
+            rows.iter().map(|(_, values)| values.as_str()).collect(),
+        );
+        for ((instance, table), rows) in by_table {
+            if rows.is_empty() {
+                continue;
+            }
+            let server = self
+                .servers
+                .iter()
+                .find(|server| server.name().as_str() == instance);
+            let mut conn = server
+                .expect("a server")
+                .conn()
+                .await
+                .expect("a connection");
+            conn.query_drop(format!("INSERT INTO {table} VALUES {}", rows.join(", ")))
+                .await
+                .unwrap_or_else(|error| panic!("{table}: {error}"));
+        }
+    }
+
+    /// The one server's answer, in a session like the tool's.
+    pub async fn expected(&self, sql: &str) -> Result<Answer, String> {
+        let mut conn = self.one_server().await;
+        for setting in [
+            format!("USE {}", self.reference),
+            format!("SET timestamp={}", CLOCK_US / 1_000_000),
+        ] {
+            conn.query_drop(setting).await.expect("a setting");
+        }
+        let mut result = conn
+            .query_iter(sql)
+            .await
+            .map_err(|error| error.to_string())?;
+        let columns = result.columns();
+        let mut answer = Answer {
+            names: columns
+                .as_deref()
+                .unwrap_or_default()
+                .iter()
+                .map(|column| column.name_str().into_owned())
+                .collect(),
+            rows: Vec::new(),
+        };
+        while let Some(row) = result.next().await.map_err(|error| error.to_string())? {
+            let cells = row.unwrap_raw().into_iter().map(|value| match value {
+                Some(mysql_async::Value::Bytes(bytes)) => Some(bytes),
+                _ => None,
+            });
+            answer.rows.push(cells.collect());
+        }
+        Ok(answer)
+    }
+
+    /// The fleet's answer.
+    pub async fn ask(&self, sql: &str) -> Outcome {
+        let planned = match plan(sql, &self.topology) {
+            Ok(planned) => planned,
+            Err(Refusal::Inexact(why)) => return Outcome::Refused(why),
+            Err(other) => return Outcome::Failed(other.to_string()),
+        };
+        if let Way::Apart(why) = &planned.way {
+            return Outcome::Refused(why.to_string());
+        }
+        match self.answered(&planned).await {
+            Ok(answer) => Outcome::Answered(answer),
+            Err(error) if error.contains("cannot be answered exactly") => Outcome::Refused(error),
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// The answer where index tables are trusted, and how many tables were asked.
+    pub async fn trusting(&self, sql: &str) -> (usize, Answer) {
+        let planned =
+            plan(sql, &self.topology).unwrap_or_else(|refusal| panic!("{sql}\n{refusal}"));
+        let planned = self.fleet().look_up(planned).await;
+        let planned = planned.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+        let answer = self.answered(&planned).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+        (planned.places.len(), answer)
+    }
+
+    fn fleet(&self) -> Fleet<'_> {
+        Fleet {
+            topology: &self.topology,
+            servers: &self.servers,
+            running: Running::default(),
+            options: QueryOptions {
+                timeout: Duration::from_secs(60),
+                rows_max: 100_000,
+                clock_us: CLOCK_US,
+            },
+        }
+    }
+
+    async fn answered(&self, planned: &Plan) -> Result<Answer, String> {
+        assert!(connections(&self.topology, planned) <= CONNECTIONS);
+        let mut answer = Answer::default();
+        self.fleet()
+            .run(planned, &mut answer)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(answer)
+    }
+
+    /// The fleet answers as the one server does, row by row.
+    pub async fn same(&self, sql: &str) {
+        let found = match self.ask(sql).await {
+            Outcome::Answered(found) => found,
+            Outcome::Refused(why) | Outcome::Failed(why) => panic!("{sql}\n{why}"),
+        };
+        let expected = self
+            .expected(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}\n{error}"));
+        assert!(!expected.rows.is_empty(), "{sql}: nothing to compare");
+        assert_eq!(found.names, expected.names, "{sql}");
+        let shown = |rows: &[Row]| rows.iter().map(show).collect::<Vec<_>>();
+        assert_eq!(shown(&found.rows), shown(&expected.rows), "{sql}");
+    }
+
+    /// The fleet refuses, with this reason.
+    pub async fn refused(&self, sql: &str, reason: &str) {
+        match self.ask(sql).await {
+            Outcome::Refused(error) | Outcome::Failed(error) => {
+                assert!(error.contains(reason), "{sql}\n{error}");
+            }
+            Outcome::Answered(answer) => panic!("answered: {sql}\n{:?}", answer.rows),
+        }
+    }
+}
+
+/// A row as text.
+pub fn show(row: &Row) -> Vec<String> {
+    row.iter().map(show_cell).collect()
+}
+
+fn show_cell(cell: &Cell) -> String {
+    match cell {
+        None => "NULL".to_owned(),
+        Some(bytes) => bytes.escape_ascii().to_string(),
+    }
+}
