@@ -187,9 +187,16 @@ on_each_engine! {
         snapshot!(shown(&run(&sandbox, dir, &["rebalance", "--add-instance", "rds-3"])), @r#"
         exit code 2
         -- stderr
-        error: an online move is not offered yet
-         cause: writes to the moving schemas are refused while they are copied
-         next: say --offline if the application can bear that; --dry-run shows what moves
+        | shard | schema | from | to | tables | rows | size |
+        | 6 | user_center_06 | rds-1 | rds-3 | 6 | [estimate] | [size] |
+        | 7 | user_center_07 | rds-1 | rds-3 | 6 | [estimate] | [size] |
+        | 13 | user_center_13 | rds-2 | rds-3 | 6 | [estimate] | [size] |
+        | 14 | user_center_14 | rds-2 | rds-3 | 6 | [estimate] | [size] |
+        | 15 | user_center_15 | rds-2 | rds-3 | 6 | [estimate] | [size] |
+        schemas on each instance: rds-1 8 -> 6 rds-2 8 -> 5 rds-3 0 -> 5
+        error: Move 5 schemas? Writes to what moves are refused for a moment, once all is copied.
+         cause: there is no terminal to ask on
+         next: say --yes to go on without asking
         "#);
         snapshot!(shown(&run(&sandbox, dir, &["rebalance", "--add-instance", "rds-3", "--offline"])), @r#"
         exit code 2
@@ -201,7 +208,7 @@ on_each_engine! {
         | 14 | user_center_14 | rds-2 | rds-3 | 6 | [estimate] | [size] |
         | 15 | user_center_15 | rds-2 | rds-3 | 6 | [estimate] | [size] |
         schemas on each instance: rds-1 8 -> 6 rds-2 8 -> 5 rds-3 0 -> 5
-        error: Move 5 schemas? Writes to what moves are refused until it is switched.
+        error: Move 5 schemas? Writes to what moves are refused from before the copy until the switch.
          cause: there is no terminal to ask on
          next: say --yes to go on without asking
         "#);
