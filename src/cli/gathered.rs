@@ -195,12 +195,11 @@ async fn answer(
     if answer.is_err() {
         gathering.running.kill().await;
     }
-    let removed = scratch.remove().await;
-    answer?;
-    // The answer is whole; that something is left is for the next run.
-    if let Err(error) = removed {
+    // That something is left is for the next run, whatever came of this one.
+    if let Err(error) = scratch.remove().await {
         cx.note(&error.to_string());
     }
+    answer?;
     Ok(printer)
 }
 

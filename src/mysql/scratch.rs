@@ -699,15 +699,21 @@ impl Scratch {
     ///
     /// # Errors
     /// The server refuses or is gone; the next run drops it.
-    pub async fn remove(mut self) -> Result<()> {
-        self.keeper
-            .query_drop(format!("DROP DATABASE IF EXISTS {}", self.name.quoted()))
+    pub async fn remove(self) -> Result<()> {
+        // A run that was interrupted may have left the keeper within a statement, whose answer it
+        // would take for that of the next one.
+        let mut conn = self.server.conn().await?;
+        if !self.logs {
+            let _ = conn.query_drop(UNLOGGED).await;
+        }
+        conn.query_drop(format!("DROP DATABASE IF EXISTS {}", self.name.quoted()))
             .await
             .map_err(|cause| {
                 self.server
                     .explain("could not drop the scratch schema", &cause)
                     .now("the next gathered statement drops it")
             })?;
+        let _ = conn.disconnect().await;
         // With the connection the lock goes, which the pool would keep.
         let _ = self.keeper.disconnect().await;
         Ok(())
