@@ -26,6 +26,17 @@ const FENCE_PAUSE: Duration = Duration::from_millis(700);
 /// `ER_LOCK_WAIT_TIMEOUT` and `ER_LOCK_DEADLOCK`: someone uses the table, try again.
 const BUSY: [u16; 2] = [1205, 1213];
 
+/// A table that changes its name within its schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Rename<'a> {
+    /// The schema.
+    pub schema: &'a SchemaName,
+    /// The name before.
+    pub from: &'a TableName,
+    /// The name after.
+    pub to: &'a TableName,
+}
+
 /// The one connection through which a job changes what exists on an instance.
 #[derive(Debug)]
 pub struct Guard {
@@ -93,38 +104,61 @@ impl Guard {
             .map_err(|cause| self.server.explain(what, &cause))
     }
 
-    /// The base tables and views that the schema has; none where there is no such schema.
+    /// The base tables and views that these schemas have, each with its schema; none of a schema
+    /// that is not there.
     ///
     /// # Errors
     /// The server cannot be asked.
-    pub async fn names(&mut self, schema: &SchemaName) -> Result<BTreeSet<String>> {
-        let names: Vec<String> = self
+    pub async fn names<'a>(
+        &mut self,
+        schemas: impl IntoIterator<Item = &'a SchemaName>,
+    ) -> Result<BTreeSet<(String, String)>> {
+        let schemas: Vec<&str> = schemas.into_iter().map(SchemaName::as_str).collect();
+        if schemas.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let marks = vec!["?"; schemas.len()].join(", ");
+        let names: Vec<(String, String)> = self
             .conn
             .exec(
-                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?",
-                (schema.as_str(),),
+                format!(
+                    "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+                     WHERE TABLE_SCHEMA IN ({marks})"
+                ),
+                schemas,
             )
             .await
             .map_err(|cause| self.server.explain("could not list the tables", &cause))?;
         Ok(names.into_iter().collect())
     }
 
-    /// Renames tables within a schema, all at one stroke; those that carry the new name already
-    /// stay. Waits for open transactions on them, within limits; `waiting` hears of each pause.
+    async fn has_table(&mut self, schema: &SchemaName, table: &TableName) -> Result<bool> {
+        let names = self.names([schema]).await?;
+        Ok(names.contains(&(schema.to_string(), table.to_string())))
+    }
+
+    /// Renames tables within their schemas, all at one stroke; those that carry the new name
+    /// already stay. Waits for open transactions on them, within limits; `waiting` hears of each
+    /// pause.
     ///
     /// # Errors
     /// Someone holds the tables for too long, a table is there under both names or neither, or
     /// the server refuses. Nothing was renamed then.
     pub async fn rename(
         &mut self,
-        schema: &SchemaName,
-        renames: &[(TableName, TableName)],
+        renames: &[Rename<'_>],
         waiting: &(dyn Fn(&str) + Sync),
     ) -> Result<()> {
-        let names = self.names(schema).await?;
+        let schemas: BTreeSet<&SchemaName> = renames.iter().map(|rename| rename.schema).collect();
+        let listed: Vec<String> = schemas.iter().map(|schema| format!("`{schema}`")).collect();
+        let listed = listed.join(", ");
+        let names = self.names(schemas).await?;
+        let has = |schema: &SchemaName, table: &TableName| {
+            names.contains(&(schema.to_string(), table.to_string()))
+        };
         let mut pairs = Vec::new();
-        for (from, to) in renames {
-            match (names.contains(from.as_str()), names.contains(to.as_str())) {
+        for Rename { schema, from, to } in renames {
+            match (has(schema, from), has(schema, to)) {
                 (true, false) => pairs.push(format!(
                     "{0}.{1} TO {0}.{2}",
                     schema.quoted(),
@@ -155,20 +189,19 @@ impl Guard {
             };
             let busy = server_code(&cause).is_some_and(|code| BUSY.contains(&code));
             if !busy {
-                return Err(self.server.explain(
-                    &format!("could not rename the tables of `{schema}`"),
-                    &cause,
-                ));
+                return Err(self
+                    .server
+                    .explain(&format!("could not rename the tables of {listed}"), &cause));
             }
             let who = self.open_transactions().await;
             if attempt == FENCE_ATTEMPTS {
-                return Err(Error::stopped(format!("could not fence `{schema}`"))
+                return Err(Error::stopped(format!("could not rename the tables of {listed}"))
                     .at(self.server.place())
                     .cause(format!(
-                        "its tables are in use after {FENCE_ATTEMPTS} attempts of {FENCE_WAIT_S} s each; {who}"
+                        "they are in use after {FENCE_ATTEMPTS} attempts of {FENCE_WAIT_S} s each; {who}"
                     )));
             }
-            waiting(&format!("waiting for the tables of `{schema}`: {who}"));
+            waiting(&format!("waiting for the tables of {listed}: {who}"));
             tokio::time::sleep(FENCE_PAUSE).await;
         }
         Ok(())
@@ -259,7 +292,7 @@ impl Guard {
         table: &TableName,
         show_create: &str,
     ) -> Result<()> {
-        if self.names(schema).await?.contains(table.as_str()) {
+        if self.has_table(schema, table).await? {
             return Ok(());
         }
         let mut lines: Vec<&str> = show_create.lines().collect();
@@ -351,10 +384,10 @@ impl Guard {
     /// # Errors
     /// The server refuses.
     pub async fn drop_tables(&mut self, schema: &SchemaName, tables: &[TableName]) -> Result<()> {
-        let names = self.names(schema).await?;
+        let names = self.names([schema]).await?;
         let there: Vec<String> = tables
             .iter()
-            .filter(|table| names.contains(table.as_str()))
+            .filter(|table| names.contains(&(schema.to_string(), table.to_string())))
             .map(|table| format!("{}.{}", schema.quoted(), table.quoted()))
             .collect();
         if there.is_empty() {

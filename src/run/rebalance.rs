@@ -12,6 +12,7 @@ mod online;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OnceCell};
 
@@ -20,7 +21,7 @@ use super::owner::{Flags, Owner};
 use crate::error::{Class, Error, Result};
 use crate::journal::{self, Journal};
 use crate::mysql::copy::{TableCopy, copy_table};
-use crate::mysql::fence::Guard;
+use crate::mysql::fence::{Guard, Rename};
 use crate::mysql::moving::{self, SchemaFacts};
 use crate::mysql::{Servers, checksum, control, inspect};
 use crate::names::{InstanceName, SchemaName, TableName};
@@ -521,39 +522,48 @@ impl Run<'_> {
 
     async fn fence(&self, job: &Job) -> Result<Event> {
         self.observer.begins(job, Effect::FenceSource, None);
-        for schema in &job.moves {
-            let renamed = {
-                let mut source = self.guard(&schema.at.from).await?;
-                let waiting = |text: &str| self.observer.note(text);
-                source
-                    .rename(&schema.at.schema, &renames(schema, Side::Hide), &waiting)
-                    .await
-            };
-            if let Err(error) = renamed {
-                // The application should not wait for a job that cannot go on.
-                for schema in &job.moves {
-                    if let Err(undo) = self.show(&schema.at.from, schema).await {
-                        self.observer.note(&format!(
-                            "`{}` could not be un-fenced: {}",
-                            schema.at.schema,
-                            undo.summary()
-                        ));
-                    }
-                }
-                return Err(error);
-            }
+        // All schemas of an instance at one stroke, all instances at once: writers are refused from
+        // the first of them on.
+        let by_source = by_instance(job, |schema| &schema.at.from);
+        let work = by_source.iter().map(|(instance, schemas)| async move {
+            let renamed = self.rename(instance, schemas, Side::Hide).await;
             self.points.part(Effect::FenceSource);
+            renamed
+        });
+        let renamed: Result<Vec<()>> = join_all(work).await.into_iter().collect();
+        if let Err(error) = renamed {
+            // The application should not wait for a job that cannot go on.
+            for schema in &job.moves {
+                if let Err(undo) = self.show(&schema.at.from, schema).await {
+                    self.observer.note(&format!(
+                        "`{}` could not be un-fenced: {}",
+                        schema.at.schema,
+                        undo.summary()
+                    ));
+                }
+            }
+            return Err(error);
         }
         Ok(Event::Fenced)
     }
 
     /// Gives a schema's tables their names on an instance.
     async fn show(&self, instance: &InstanceName, schema: &SchemaMove) -> Result<()> {
-        let mut guard = self.guard(instance).await?;
+        self.rename(instance, &[schema], Side::Show).await
+    }
+
+    async fn rename(
+        &self,
+        instance: &InstanceName,
+        schemas: &[&SchemaMove],
+        side: Side,
+    ) -> Result<()> {
+        let renames: Vec<Rename<'_>> = schemas
+            .iter()
+            .flat_map(|schema| renames(schema, side))
+            .collect();
         let waiting = |text: &str| self.observer.note(text);
-        guard
-            .rename(&schema.at.schema, &renames(schema, Side::Show), &waiting)
-            .await
+        self.guard(instance).await?.rename(&renames, &waiting).await
     }
 
     async fn copy(&self, job: &Job) -> Result<Event> {
@@ -665,7 +675,12 @@ impl Run<'_> {
         schema: &SchemaMove,
     ) -> Result<Vec<String>> {
         let mut guard = self.guard(instance).await?;
-        let found = guard.names(&schema.at.schema).await?;
+        let found: BTreeSet<String> = guard
+            .names([&schema.at.schema])
+            .await?
+            .into_iter()
+            .map(|(_, table)| table)
+            .collect();
         let wanted: BTreeSet<String> = schema
             .tables
             .iter()
@@ -735,10 +750,13 @@ impl Run<'_> {
 
     async fn publish(&self, job: &Job) -> Result<Event> {
         self.observer.begins(job, Effect::PublishTargets, None);
-        for schema in &job.moves {
-            self.show(&schema.at.to, schema).await?;
+        let by_target = by_instance(job, |schema| &schema.at.to);
+        let work = by_target.iter().map(|(instance, schemas)| async move {
+            let renamed = self.rename(instance, schemas, Side::Show).await;
             self.points.part(Effect::PublishTargets);
-        }
+            renamed
+        });
+        join_all(work).await.into_iter().collect::<Result<()>>()?;
         // Routers read the map on every instance: one that cannot be reached is not passed over.
         self.servers.all_reached()?;
         journal::publish(
@@ -844,20 +862,36 @@ impl Run<'_> {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 enum Side {
     Hide,
     Show,
 }
 
-fn renames(schema: &SchemaMove, side: Side) -> Vec<(TableName, TableName)> {
-    schema
-        .tables
-        .iter()
-        .map(|table| match side {
-            Side::Hide => (table.table.clone(), table.hidden.clone()),
-            Side::Show => (table.hidden.clone(), table.table.clone()),
-        })
-        .collect()
+fn renames(schema: &SchemaMove, side: Side) -> impl Iterator<Item = Rename<'_>> {
+    schema.tables.iter().map(move |table| {
+        let (from, to) = match side {
+            Side::Hide => (&table.table, &table.hidden),
+            Side::Show => (&table.hidden, &table.table),
+        };
+        Rename {
+            schema: &schema.at.schema,
+            from,
+            to,
+        }
+    })
+}
+
+/// The moving schemas by their source or target.
+fn by_instance(
+    job: &Job,
+    side: impl Fn(&SchemaMove) -> &InstanceName,
+) -> BTreeMap<&InstanceName, Vec<&SchemaMove>> {
+    let mut found: BTreeMap<&InstanceName, Vec<&SchemaMove>> = BTreeMap::new();
+    for schema in &job.moves {
+        found.entry(side(schema)).or_default().push(schema);
+    }
+    found
 }
 
 fn hidden(schema: &SchemaMove) -> Vec<TableName> {

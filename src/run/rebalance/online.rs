@@ -340,51 +340,65 @@ impl Run<'_> {
             .iter()
             .map(|suspects| (&suspects.hidden, suspects))
             .collect();
-        for (schema, table) in tables(job) {
-            let (source, target) = (
-                self.servers.get(&schema.at.from)?,
-                self.servers.get(&schema.at.to)?,
-            );
-            if let Some(suspects) = suspects.get(&table.hidden) {
-                let name = &schema.at.schema;
-                let mut conn = source.conn().await?;
-                let shape = moving::shape(source, &mut conn, name, &table.hidden).await?;
-                drop(conn);
-                let again = checksum::compare_again(
-                    (source, &table.hidden),
-                    (target, &table.hidden),
-                    name,
-                    &shape,
-                    &suspects.keys,
-                )
-                .await?;
-                differences.extend(
-                    again
-                        .into_iter()
-                        .take(DIFFERENCES_MAX)
-                        .map(|(_, row)| format!("`{name}`.`{}`: the row {row}", table.table)),
-                );
-            }
-            // Ids that were given out on the source and deleted are not given out again.
-            let ours = self
-                .definition(source, schema, table, &table.hidden)
-                .await?;
-            if let Some(next) = counter(&ours) {
-                let theirs = self
-                    .definition(target, schema, table, &table.hidden)
-                    .await?;
-                if counter(&theirs).unwrap_or_default() < next {
-                    let mut guard = self.guard(&schema.at.to).await?;
-                    guard
-                        .count_from(&schema.at.schema, &table.hidden, next)
-                        .await?;
-                }
-            }
-        }
+        let work = tables(job).map(|(schema, table)| {
+            self.settle(schema, table, suspects.get(&table.hidden).copied())
+        });
+        // Writers wait for the last of them.
+        let settled: Vec<Vec<String>> = stream::iter(work)
+            .buffered(job.workers as usize)
+            .try_collect()
+            .await?;
+        differences.extend(settled.into_iter().flatten());
         Ok(match differences.is_empty() {
             true => Event::Drained,
             false => Event::Different { differences },
         })
+    }
+
+    /// The last looks at a table behind the fence: at the rows that differed under load, which are
+    /// named if they still do, and at its counter.
+    async fn settle(
+        &self,
+        schema: &SchemaMove,
+        table: &TableMove,
+        suspects: Option<&Suspects>,
+    ) -> Result<Vec<String>> {
+        let (source, target) = (
+            self.servers.get(&schema.at.from)?,
+            self.servers.get(&schema.at.to)?,
+        );
+        let name = &schema.at.schema;
+        let mut differences = Vec::new();
+        if let Some(suspects) = suspects {
+            let mut conn = source.conn().await?;
+            let shape = moving::shape(source, &mut conn, name, &table.hidden).await?;
+            drop(conn);
+            let again = checksum::compare_again(
+                (source, &table.hidden),
+                (target, &table.hidden),
+                name,
+                &shape,
+                &suspects.keys,
+            )
+            .await?;
+            let named = again.into_iter().take(DIFFERENCES_MAX);
+            differences
+                .extend(named.map(|(_, row)| format!("`{name}`.`{}`: the row {row}", table.table)));
+        }
+        // Ids that were given out on the source and deleted are not given out again.
+        let ours = self
+            .definition(source, schema, table, &table.hidden)
+            .await?;
+        if let Some(next) = counter(&ours) {
+            let theirs = self
+                .definition(target, schema, table, &table.hidden)
+                .await?;
+            if counter(&theirs).unwrap_or_default() < next {
+                let mut guard = self.guard(&schema.at.to).await?;
+                guard.count_from(name, &table.hidden, next).await?;
+            }
+        }
+        Ok(differences)
     }
 
     async fn unexpected_at(&self, job: &Job) -> Result<Vec<String>> {
