@@ -139,13 +139,14 @@ impl Guard {
 
     /// Renames tables within their schemas, all at one stroke; those that carry the new name
     /// already stay. Waits for open transactions on them, within limits; `waiting` hears of each
-    /// pause.
+    /// pause. `what` says in a word what it is for.
     ///
     /// # Errors
     /// Someone holds the tables for too long, a table is there under both names or neither, or
     /// the server refuses. Nothing was renamed then.
     pub async fn rename(
         &mut self,
+        what: &str,
         renames: &[Rename<'_>],
         waiting: &(dyn Fn(&str) + Sync),
     ) -> Result<()> {
@@ -191,14 +192,14 @@ impl Guard {
             if !busy {
                 return Err(self
                     .server
-                    .explain(&format!("could not rename the tables of {listed}"), &cause));
+                    .explain(&format!("could not {what} {listed}"), &cause));
             }
             let who = self.open_transactions().await;
             if attempt == FENCE_ATTEMPTS {
-                return Err(Error::stopped(format!("could not rename the tables of {listed}"))
+                return Err(Error::stopped(format!("could not {what} {listed}"))
                     .at(self.server.place())
                     .cause(format!(
-                        "they are in use after {FENCE_ATTEMPTS} attempts of {FENCE_WAIT_S} s each; {who}"
+                        "its tables are in use after {FENCE_ATTEMPTS} attempts of {FENCE_WAIT_S} s each; {who}"
                     )));
             }
             waiting(&format!("waiting for the tables of {listed}: {who}"));

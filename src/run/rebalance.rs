@@ -563,7 +563,12 @@ impl Run<'_> {
             .flat_map(|schema| renames(schema, side))
             .collect();
         let waiting = |text: &str| self.observer.note(text);
-        self.guard(instance).await?.rename(&renames, &waiting).await
+        let what = match side {
+            Side::Hide => "fence",
+            Side::Show => "give back the names of the tables in",
+        };
+        let mut guard = self.guard(instance).await?;
+        guard.rename(what, &renames, &waiting).await
     }
 
     async fn copy(&self, job: &Job) -> Result<Event> {
