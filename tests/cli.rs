@@ -466,7 +466,7 @@ fn help_of_fill() {
     Usage: shardctl fill [OPTIONS]
 
     Options:
-          --members <MEMBERS>  How many members [default: 200000]
+          --members <N>        How many members [default: 200K]
           --seed <SEED>        Seed of the generator [default: 1]
           --until <DATE>       Time at which the last member registers [default: 2026-01-01]
           --writers <WRITERS>  Connections that write to each instance [default: 2]
@@ -499,7 +499,7 @@ fn help_of_status() {
 
     Options:
           --exact                      Count the rows instead of taking the servers' estimates
-          --max-rows-per-table <ROWS>  Rows a physical table should not pass [default: 5000000]
+          --max-rows-per-table <ROWS>  Rows a physical table should not pass [default: 5M]
           --watch [<SECONDS>]          Show it again every so many seconds, until Ctrl-C
           --write <FILE>               Write the topology of the shard map in force to this file and do
                                        nothing else

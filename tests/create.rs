@@ -380,4 +380,52 @@ on_each_engine! {
             assert!(start.elapsed().as_secs() < 5, "it hung at the end");
         }
     }
+
+    async fn a_file_that_places_keys_otherwise_is_refused_by_all_that_would_use_it(engine) {
+        let sandbox = support::servers(engine, 2).await;
+        let dir = tempfile::tempdir().unwrap();
+        stdout(&shardctl(&sandbox, USER_CENTER, &["create"]), 0);
+        for change in [
+            ("function: drds_hash", "function: crc32"),
+            ("name: member_{:02}", "tables_per_schema: 2\n    name: member_{:02}"),
+            ("count: 16", "count: 8"),
+        ] {
+            let mut changes = vec![change];
+            if change.1 == "count: 8" {
+                changes.extend([("rds-1: 0-7", "rds-1: 0-3"), ("rds-2: 8-15", "rds-2: 4-7")]);
+            }
+            let file = changed(dir.path(), USER_CENTER, &changes);
+            for args in [
+                &["create"][..],
+                &["fill", "--members", "10"],
+                &["query", "SELECT COUNT(*) FROM member"],
+                &["query", "SELECT * FROM member WHERE memberId = 100000001"],
+            ] {
+                let refused = shardctl(&sandbox, &file, args);
+                let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+                assert_eq!(refused.status.code(), Some(2), "{change:?} {args:?}: {error}");
+                assert!(error.contains("is not the shard map in force"), "{error}");
+            }
+        }
+        let again = json(&shardctl(&sandbox, USER_CENTER, &["create", "-o", "json"]), 0);
+        assert_eq!((&again["tables"], &again["agreeing"]), (&0.into(), &96.into()));
+    }
+
+    async fn a_new_table_comes_into_the_shard_map(engine) {
+        let sandbox = support::servers(engine, 2).await;
+        let dir = tempfile::tempdir().unwrap();
+        stdout(&shardctl(&sandbox, USER_CENTER, &["create"]), 0);
+        let mut text = std::fs::read_to_string(USER_CENTER).unwrap();
+        text.push_str("\n  region:\n    broadcast: true\n    ddl: CREATE TABLE region (id INT NOT NULL PRIMARY KEY)\n");
+        let file = dir.path().join("more.yaml").display().to_string();
+        std::fs::write(&file, text).unwrap();
+        let more = json(&shardctl(&sandbox, &file, &["create", "-o", "json"]), 0);
+        assert_eq!((&more["tables"], &more["shard_map_version"]), (&16.into(), &2.into()));
+        let again = json(&shardctl(&sandbox, &file, &["create", "-o", "json"]), 0);
+        assert_eq!((&again["tables"], &again["shard_map_version"]), (&0.into(), &2.into()));
+        // The older file is as good as before for what it knows.
+        let old = json(&shardctl(&sandbox, USER_CENTER, &["create", "-o", "json"]), 0);
+        assert_eq!(old["shard_map_version"], 2);
+        stdout(&shardctl(&sandbox, &file, &["query", "SELECT * FROM region"]), 0);
+    }
 }

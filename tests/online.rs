@@ -607,4 +607,30 @@ on_each_engine! {
             source.query_drop(format!("{on} 0")).await.unwrap();
         }
     }
+
+    async fn a_signal_at_the_fence_leaves_nobody_refused(engine) {
+        let fleet = Fleet::new(engine).await;
+        let mut child = fleet.command(&ADD)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+        assert!(lines.any(|line| line.unwrap().contains(": fence")));
+        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        for line in lines {
+            println!("{}", line.unwrap());
+        }
+        let status = child.wait().unwrap();
+        let (id, phase) = fleet.job();
+        println!("ended with {status} in phase {phase}");
+        let instance = if matches!(phase.as_str(), "finish" | "watch" | "done") { "rds-3" } else { "rds-1" };
+        let mut conn = conn(&fleet.sandbox, instance).await;
+        conn.query_drop("UPDATE shop_02.member_02 SET note = 'in'").await.unwrap();
+        if phase != "done" {
+            assert_eq!(status.code(), Some(4));
+            fleet.ok(&["job", "resume", &id]);
+        }
+    }
 }

@@ -269,13 +269,13 @@ on_each_engine! {
          next: write the one in force with `shardctl status --write FILE`, or move to the file's with `shardctl rebalance --to FILE`
         "#);
         snapshot!(shown(&run(&sandbox, dir, &["query", "-q", "SELECT COUNT(*) FROM member WHERE memberId = 100000006"])), @r#"
-        exit code 3
+        exit code 2
         -- stderr
-        error: a statement was refused
-         where: rds-1/user_center_06.member_06 (instance rds-1 ([rds-1.sock]))
-         cause: [no such table]
-         now: the statement was: SELECT COUNT(*) FROM `user_center_06`.`member_06` AS `member` WHERE memberId = 100000006
-         next: the topology file is not the shard map in force; write the one in force with `shardctl status --write FILE`
+        error: the topology file is not the shard map in force
+         where: version 2 on rds-1
+         cause: user_center_06 lies on rds-3, and the file has user_center_06 on rds-1
+         now: nothing was changed
+         next: write the one in force with `shardctl status --write FILE`, or move to the file's with `shardctl rebalance --to FILE`
         "#);
         snapshot!(shown(&run(&sandbox, dir, &["status", "--write", "topology.yaml"])), @r#"
         exit code 0

@@ -72,7 +72,7 @@ async fn make(
     flags: Option<&Flags>,
 ) -> Result<CreateReport> {
     let control = servers.get(&topology.control)?;
-    let mut version = journal::check_in_force(control, topology).await?;
+    let version = journal::check_in_force(control, topology).await?;
     // Tables that a job has fenced are not missing.
     no_open_job(control).await?;
     let plan = create::look(topology, servers).await?;
@@ -89,8 +89,6 @@ async fn make(
     let executed = create::execute(servers, &plan, flags, &|_| bar.inc(1)).await;
     bar.finish_and_clear();
     executed?;
-    if version.is_none() {
-        version = Some(journal::adopt(servers, topology).await?.version);
-    }
-    Ok(create::report(plan, false, version))
+    let version = journal::extend(servers, topology).await?;
+    Ok(create::report(plan, false, Some(version)))
 }

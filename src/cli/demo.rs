@@ -199,6 +199,15 @@ impl Demo {
             "SELECT city, COUNT(*) FROM member_address GROUP BY city ORDER BY 2 DESC LIMIT 3",
         ])
         .await?;
+        self.shardctl(&[
+            "query",
+            "SELECT m.level, COUNT(*) AS withoutCompany FROM member m LEFT JOIN member_company c \
+             USING (memberId) WHERE c.memberId IS NULL GROUP BY m.level ORDER BY m.level",
+        ])
+        .await?;
+
+        self.step("The servers against the file: what CI asks every night");
+        self.shardctl(&["check", "--rows-per-year", "40M"]).await?;
 
         self.step("A third server: the schemas spread over all three, then every row is checked");
         guarded = self.add_server(guarded).await?;
@@ -206,7 +215,6 @@ impl Demo {
             "rebalance",
             "--add-instance",
             "rds-3",
-            "--offline",
             "--yes",
             "--write",
             "topology.yaml",

@@ -14,10 +14,14 @@ use crate::report::fill::FillReport;
 use crate::run::fill::{FillOptions, fill};
 use crate::run::owner::{Flags, Owner};
 use crate::topology::Topology;
+use crate::topology::plan::quantity::Count;
 
 /// Connections to an instance beside the writers': the journal's, the lease's renewal and one for
 /// looking.
 const CONNECTIONS_BESIDES_WRITERS: usize = 3;
+
+/// Members at the most: further ids would meet.
+const MEMBERS_MAX: u64 = 1_000_000_000;
 
 /// Rows that a member brings on average, for the progress bar only.
 const ROWS_PER_MEMBER: f64 = 9.1;
@@ -29,8 +33,8 @@ const ROWS_PER_MEMBER: f64 = 9.1;
 #[derive(clap::Args, Debug)]
 pub struct FillArgs {
     /// How many members
-    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    members: u64,
+    #[arg(long, value_name = "N", default_value = "200K")]
+    members: Count,
     /// Seed of the generator
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -54,6 +58,9 @@ pub struct FillArgs {
 /// The topology is not a user center, the tables are not empty, or a server refuses.
 pub async fn run(cx: &mut Context, args: FillArgs) -> Result<Outcome> {
     let topology = cx.topology()?;
+    if !(1..=MEMBERS_MAX).contains(&args.members.0) {
+        return Err(Error::usage(format!("--members takes 1 to {MEMBERS_MAX}")));
+    }
     let writers =
         usize::try_from(args.writers).map_err(|_| Error::usage("--writers is too large"))?;
     if args.again {
@@ -84,9 +91,9 @@ async fn filled(
     let control = servers.get(&topology.control)?;
     journal::check_in_force(control, topology).await?;
     no_open_job(control).await?;
-    let members = Members::new(args.seed, args.members, args.until.at(0, 0, 0, 0));
+    let members = Members::new(args.seed, args.members.0, args.until.at(0, 0, 0, 0));
     let bar = match cx.shows_progress() {
-        true => ProgressBar::new((args.members as f64 * ROWS_PER_MEMBER) as u64).with_style(
+        true => ProgressBar::new((args.members.0 as f64 * ROWS_PER_MEMBER) as u64).with_style(
             ProgressStyle::with_template("{bar:40} {human_pos} rows, {per_sec}, {eta} to go")
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
         ),
@@ -108,7 +115,7 @@ async fn filled(
     bar.finish_and_clear();
     let filled = filled?;
     Ok(FillReport {
-        members: args.members,
+        members: args.members.0,
         rows: filled
             .rows
             .into_iter()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::gathered::{self, Asked, GatherArgs};
-use super::rebalance::{fencing_job, way_on};
+use super::rebalance::fencing_job;
 use super::{Context, Outcome};
 use crate::error::{Class, Error, Result};
 use crate::journal;
@@ -125,6 +125,9 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
         Err(refusal) => {
             let gather =
                 gather(&sql, &topology).map_err(|other| refuse(clearer(&refusal, &other)))?;
+            if gather.fetches.is_empty() && matches!(refusal, Refusal::Syntax { .. }) {
+                return Err(refuse(&refusal));
+            }
             return gathered::run(cx, asked(&args), &topology, &gather, &refusal).await;
         }
     };
@@ -172,6 +175,7 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
     let servers = cx
         .connect(&instances, connections(&topology, &planned))
         .await?;
+    in_force(&topology, &servers).await?;
     let fleet = Fleet {
         topology: &topology,
         servers: &servers,
@@ -297,6 +301,19 @@ fn refuse_many(planned: &Plan, shards_max: Option<usize>) -> Result<()> {
     }
 }
 
+/// Refuses a file that places keys otherwise than the shard map in force: it would look for rows
+/// where they are not, and find none. Every instance has the map; a user who may not read it is
+/// believed.
+pub(super) async fn in_force(topology: &Topology, servers: &Servers) -> Result<()> {
+    let Some(server) = servers.iter().next() else {
+        return Ok(());
+    };
+    match journal::check_in_force(server, topology).await {
+        Err(stale) if stale.class() == Class::Usage => Err(stale),
+        _ => Ok(()),
+    }
+}
+
 /// A table that is not there may have been moved away from where the file has it. Every instance
 /// knows the shard map in force.
 pub(super) async fn hint(topology: &Topology, servers: &Servers, error: Error) -> Error {
@@ -314,7 +331,7 @@ pub(super) async fn hint(topology: &Topology, servers: &Servers, error: Error) -
                 job.phase,
                 job.phase.truth()
             ))
-            .next(way_on(&job));
+            .next(job.way_on());
     }
     let Some(server) = servers.iter().next() else {
         return error;

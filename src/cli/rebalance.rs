@@ -22,6 +22,10 @@ use crate::topology::file::render;
 use crate::topology::{Endpoint, Topology};
 
 /// Move schemas between instances, from the shard map in force to a wanted topology
+///
+/// The application goes on writing: rows are copied beside it, its log is followed, and writes are
+/// refused for the moment of the switch only. --offline refuses them from before the copy instead,
+/// and needs no log. What would stop the move later is said before it starts.
 #[derive(clap::Args, Debug)]
 #[command(group = clap::ArgGroup::new("wanted").required(true))]
 pub struct RebalanceArgs {
@@ -145,6 +149,12 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
     .await;
     observer.done();
     let outcome = finish(cx, &job?)?;
+    if args.write.is_none() && args.to.is_none() && outcome == Outcome::Clean {
+        cx.note(&format!(
+            "{} is not the shard map in force any more: `shardctl status --write FILE` writes that",
+            cx.global.topology.display()
+        ));
+    }
     if let Some(path) = args.write.filter(|_| outcome == Outcome::Clean) {
         std::fs::write(&path, render(&wanted)).map_err(|cause| {
             Error::usage("could not write the new topology")
@@ -186,7 +196,7 @@ async fn refuse_open_job(control: &Server, in_the_way: impl Fn(Phase) -> bool) -
             None => format!("it is in phase {phase}, and nobody runs it"),
         })
         .now(phase.truth())
-        .next(way_on(&job)))
+        .next(job.way_on()))
 }
 
 /// The job that holds tables fenced, if there is one.
@@ -200,18 +210,6 @@ async fn open_job(control: &Server, in_the_way: impl Fn(Phase) -> bool) -> Resul
         .into_iter()
         .map(|saved| saved.job)
         .find(|job| in_the_way(job.phase)))
-}
-
-/// What a person can do about an open job.
-pub(super) fn way_on(job: &Job) -> String {
-    let (id, phase) = (&job.id, job.phase);
-    if phase == Phase::Watch {
-        format!("`shardctl job finish {id}` drops the source's copy")
-    } else if phase.can_cancel() {
-        format!("`shardctl job resume {id}`, or `shardctl job cancel {id}`")
-    } else {
-        format!("`shardctl job resume {id}`")
-    }
 }
 
 /// The first shard map where there is none, and the job, both under the lease.

@@ -75,9 +75,15 @@ struct UpArgs {
 
 #[derive(Args, Debug)]
 struct NameArgs {
-    /// Name of the sandbox
-    #[arg(default_value = DEFAULT_NAME)]
-    name: String,
+    /// Name of the sandbox [default: that of --sandbox, else `default`]
+    name: Option<String>,
+}
+
+impl NameArgs {
+    fn resolved(self, global: Option<&str>) -> String {
+        let named = self.name.or_else(|| global.map(str::to_owned));
+        named.unwrap_or_else(|| DEFAULT_NAME.to_owned())
+    }
 }
 
 #[derive(Args, Debug)]
@@ -154,6 +160,8 @@ impl Report for Sandboxes {
 /// # Errors
 /// See [`Home`]: no server is installed, a name is taken or missing, a server does not start.
 pub async fn run(cx: &mut Context, args: SandboxArgs) -> Result<Outcome> {
+    let named = cx.global.sandbox.clone();
+    let name = move |own: NameArgs| own.resolved(named.as_deref());
     // Starting and ending servers blocks; a thread of its own keeps the runtime free.
     let answer = match args.command {
         SandboxCommand::Guard { dir } => {
@@ -164,11 +172,16 @@ pub async fn run(cx: &mut Context, args: SandboxArgs) -> Result<Outcome> {
             blocking(move || sandbox::keeper(&dir, Duration::from_secs(idle))).await?;
             return Ok(Outcome::Clean);
         }
-        SandboxCommand::Up(args) => blocking(move || up(args)).await?,
-        SandboxCommand::Add(args) => blocking(move || add(&args.name)).await?,
-        SandboxCommand::Start(args) => blocking(move || start(&args)).await?,
-        SandboxCommand::Stop(args) => blocking(move || stop(&args)).await?,
-        SandboxCommand::Down(args) => blocking(move || down(&args)).await?,
+        SandboxCommand::Up(args) => blocking(move || up(args, name)).await?,
+        SandboxCommand::Add(args) => blocking(move || add(&name(args))).await?,
+        SandboxCommand::Start(args) => {
+            blocking(move || start(&args.instance, &name(args.name))).await?
+        }
+        SandboxCommand::Stop(args) => {
+            blocking(move || stop(&args.server.instance, &name(args.server.name), args.kill))
+                .await?
+        }
+        SandboxCommand::Down(args) => blocking(move || down(&name(args.name), args.all)).await?,
         SandboxCommand::List => blocking(|| Home::from_env()?.list()).await?,
     };
     cx.out.show(&Sandboxes { sandboxes: answer })?;
@@ -196,9 +209,9 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Guarded until it stands, so that an `up` that is interrupted leaves nothing.
-fn up(args: UpArgs) -> Result<Vec<SandboxInfo>> {
+fn up(args: UpArgs, name: impl FnOnce(NameArgs) -> String) -> Result<Vec<SandboxInfo>> {
     let options = Options {
-        name: args.name.name,
+        name: name(args.name),
         engine: args.engine,
         instances: args.instances,
         tcp: args.tcp,
@@ -223,27 +236,26 @@ fn add(name: &str) -> Result<Vec<SandboxInfo>> {
     one(&home, name)
 }
 
-fn start(args: &ServerArgs) -> Result<Vec<SandboxInfo>> {
+fn start(instance: &str, name: &str) -> Result<Vec<SandboxInfo>> {
     let home = Home::from_env()?;
-    home.open(&args.name.name)?.start(&args.instance)?;
-    one(&home, &args.name.name)
+    home.open(name)?.start(instance)?;
+    one(&home, name)
 }
 
-fn stop(args: &StopArgs) -> Result<Vec<SandboxInfo>> {
+fn stop(instance: &str, name: &str, kill: bool) -> Result<Vec<SandboxInfo>> {
     let home = Home::from_env()?;
-    let server = &args.server;
-    let sandbox = home.open(&server.name.name)?;
-    if args.kill {
-        sandbox.kill(&server.instance)?;
+    let sandbox = home.open(name)?;
+    if kill {
+        sandbox.kill(instance)?;
     } else {
-        sandbox.stop(&server.instance)?;
+        sandbox.stop(instance)?;
     }
-    one(&home, &server.name.name)
+    one(&home, name)
 }
 
-fn down(args: &DownArgs) -> Result<Vec<SandboxInfo>> {
+fn down(name: &str, all: bool) -> Result<Vec<SandboxInfo>> {
     let home = Home::from_env()?;
-    if args.all {
+    if all {
         for sandbox in home.list()? {
             // One that is being removed by another process may be gone by now.
             if sandbox.state != State::Busy || sandbox.dir.exists() {
@@ -251,7 +263,7 @@ fn down(args: &DownArgs) -> Result<Vec<SandboxInfo>> {
             }
         }
     } else {
-        home.down(&args.name.name)?;
+        home.down(name)?;
     }
     home.list()
 }

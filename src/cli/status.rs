@@ -12,6 +12,7 @@ use crate::mysql::Servers;
 use crate::run::interrupt::Requests;
 use crate::run::status::{StatusOptions, status};
 use crate::topology::Topology;
+use crate::topology::plan::quantity::Count;
 
 /// Connections to each instance: reading sizes needs one, and one more while counting.
 const CONNECTIONS_MAX: usize = 2;
@@ -23,8 +24,8 @@ pub struct StatusArgs {
     #[arg(long)]
     exact: bool,
     /// Rows a physical table should not pass
-    #[arg(long, value_name = "ROWS", default_value_t = 5_000_000)]
-    max_rows_per_table: u64,
+    #[arg(long, value_name = "ROWS", default_value = "5M")]
+    max_rows_per_table: Count,
     /// Show it again every so many seconds, until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..))]
@@ -44,7 +45,7 @@ pub async fn run(cx: &mut Context, args: StatusArgs) -> Result<Outcome> {
     let credentials = cx.credentials()?;
     let options = StatusOptions {
         exact: args.exact,
-        rows_per_table_max: args.max_rows_per_table,
+        rows_per_table_max: args.max_rows_per_table.0,
     };
     if let Some(path) = &args.write {
         return write(cx, &topology, path).await;

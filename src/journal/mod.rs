@@ -77,6 +77,37 @@ pub async fn adopt(servers: &Servers, topology: &Topology) -> Result<ShardMap> {
     Ok(map)
 }
 
+/// The version of the shard map in force once the file's tables are in it: a new one where the
+/// file has tables that the map does not know, for a move would otherwise leave them behind. To be
+/// called under the lease, with a file that is in force.
+///
+/// # Errors
+/// An instance cannot be asked or refuses.
+pub async fn extend(servers: &Servers, file: &Topology) -> Result<u64> {
+    let map = adopt(servers, file).await?;
+    let mut wanted = map.topology.clone();
+    let known = wanted.tables.len();
+    for (name, table) in &file.tables {
+        wanted
+            .tables
+            .entry(name.clone())
+            .or_insert_with(|| table.clone());
+    }
+    if wanted.tables.len() == known {
+        return Ok(map.version);
+    }
+    let control = servers.get(&file.control)?;
+    let mut conn = control.conn().await?;
+    let next = MapRow {
+        version: map.version + 1,
+        topology: render(&wanted),
+        job: None,
+    };
+    control::write_map(control, &mut conn, &next).await?;
+    publish(servers, next.version, &next.topology, None).await?;
+    Ok(next.version)
+}
+
 /// Writes a version of the shard map on every instance.
 ///
 /// # Errors
@@ -120,8 +151,23 @@ pub async fn check_in_force(control: &Server, file: &Topology) -> Result<Option<
         .now("nothing was changed")
         .next("an instance holds the shard map of one cluster: keep the clusters on instances of their own"));
     }
+    let other_rule = file.tables.values().find(|table| {
+        let known = map.topology.tables.get(&table.name);
+        known.is_some_and(|known| !known.is_spread_as(table))
+    });
     if map.topology.schemas == file.schemas {
-        return Ok(Some(map.version));
+        let Some(table) = other_rule else {
+            return Ok(Some(map.version));
+        };
+        return Err(Error::usage("the topology file is not the shard map in force")
+            .at(format!("version {} on {}", map.version, control.name()))
+            .cause(format!(
+                "the file spreads `{}` in another way: by another key, function, number of tables or \
+                 names",
+                table.name
+            ))
+            .now("nothing was changed")
+            .next("write the one in force with `shardctl status --write FILE`"));
     }
     let differs = map
         .topology

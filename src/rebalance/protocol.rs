@@ -449,6 +449,18 @@ impl Job {
         names
     }
 
+    /// What a person can do about it while it is open.
+    pub fn way_on(&self) -> String {
+        let (id, phase) = (&self.id, self.phase);
+        if phase == Phase::Watch {
+            format!("`shardctl job finish {id}` drops the source's copy")
+        } else if phase.can_cancel() {
+            format!("`shardctl job resume {id}`, or `shardctl job cancel {id}`")
+        } else {
+            format!("`shardctl job resume {id}`")
+        }
+    }
+
     fn with_evidence(mut self, evidence: Vec<Vec<Evidence>>) -> Job {
         self.differences.clear();
         for (schema, evidence) in self.moves.iter_mut().zip(evidence) {

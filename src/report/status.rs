@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{Report, View, bytes, count, right_align};
 use crate::names::{InstanceName, SchemaName, ShardId};
+use crate::rebalance::protocol::Phase;
 
 /// What `status` shows.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +27,22 @@ pub struct StatusReport {
     /// The schemas, by shard number.
     pub schemas: Vec<SchemaStatus>,
     /// Jobs that are not done; `None` where the control instance was not reached.
-    pub open_jobs: Option<Vec<String>>,
+    pub open_jobs: Option<Vec<OpenJob>>,
+}
+
+/// A job that is not done.
+#[derive(Debug, Clone, Serialize)]
+pub struct OpenJob {
+    /// Its id.
+    pub id: String,
+    /// Its phase.
+    pub phase: Phase,
+    /// When it was saved last, in UTC.
+    pub updated: String,
+    /// What is true now.
+    pub now: &'static str,
+    /// What a person can do about it.
+    pub next: String,
 }
 
 /// One instance.
@@ -148,7 +164,8 @@ impl Report for StatusReport {
             }
             (None, _) => "no shard map yet; `shardctl create` writes it".to_owned(),
             (Some(version), Some(false)) => format!(
-                "shard map version {version} is in force, and the topology file differs from it"
+                "shard map version {version} is in force, and the topology file differs from it: what was \
+                 moved is shown as missing; `shardctl status --write FILE` writes the one in force"
             ),
             (Some(version), _) => format!("shard map version {version} is in force"),
         };
@@ -159,7 +176,10 @@ impl Report for StatusReport {
             count(self.rows_per_table_max)
         );
         for job in self.open_jobs.iter().flatten() {
-            text.push_str(&format!("\njob {job}"));
+            text.push_str(&format!(
+                "\njob {} is open, in phase {}, saved last at {}\n  now:   {}\n  next:  {}",
+                job.id, job.phase, job.updated, job.now, job.next
+            ));
         }
         text
     }

@@ -389,6 +389,8 @@ async fn stopped(journal: &Journal, job: Job, error: Error) -> Error {
         Err(_) => (job.phase, job.phase != Phase::Switch),
     };
     let id = &job.id;
+    // What the one who refused advises comes first: a resume may need it done.
+    let advice = error.advice().map(|advice| format!("{advice}\n"));
     let next = if phase.can_cancel() {
         format!("`shardctl job resume {id}` goes on, `shardctl job cancel {id}` takes it back")
     } else if phase == Phase::Clear {
@@ -403,7 +405,7 @@ async fn stopped(journal: &Journal, job: Job, error: Error) -> Error {
         error
             .class_is(Class::Stopped)
             .now(format!("{} (job {id}, phase {phase})", phase.truth()))
-            .next(next)
+            .next(format!("{}{next}", advice.unwrap_or_default()))
     } else {
         error
             .class_is(Class::Unknown)
@@ -436,7 +438,12 @@ impl Run<'_> {
             if matches!(effect, Effect::Wait | Effect::End) {
                 return Ok(());
             }
-            self.flags.check()?;
+            // Between an online job's fence and its switch writers wait, for a moment only: going on
+            // is the shortest way to let them in again.
+            let is_moment = job.kind == Kind::OnlineRebalance && job.phase.hides_tables();
+            if !is_moment || effect == Effect::FenceLive {
+                self.flags.check()?;
+            }
             self.hold(job, effect).await?;
             tracing::info!(job = %job.id, phase = %job.phase, effect = word(effect), "begins");
             self.points.pass("before", effect);

@@ -9,8 +9,7 @@ use crate::journal;
 use crate::mysql::inspect::{self, TableSize};
 use crate::mysql::{Server, Servers};
 use crate::names::{InstanceName, SchemaName, ShardId};
-use crate::rebalance::protocol::Phase;
-use crate::report::status::{InstanceStatus, SchemaStatus, StatusReport};
+use crate::report::status::{InstanceStatus, OpenJob, SchemaStatus, StatusReport};
 use crate::topology::Topology;
 
 /// What to look at.
@@ -105,16 +104,17 @@ pub async fn status(
     })
 }
 
-async fn open_jobs(control: &Server) -> Result<Vec<String>> {
+async fn open_jobs(control: &Server) -> Result<Vec<OpenJob>> {
     let jobs = journal::jobs(control).await?;
     Ok(jobs
         .into_iter()
-        .filter(|saved| !matches!(saved.job.phase, Phase::Done | Phase::Cancelled))
-        .map(|saved| {
-            format!(
-                "{} is open, in phase {}, saved last at {}",
-                saved.job.id, saved.job.phase, saved.updated
-            )
+        .filter(|saved| !saved.job.phase.is_over())
+        .map(|saved| OpenJob {
+            next: saved.job.way_on(),
+            id: saved.job.id,
+            phase: saved.job.phase,
+            updated: saved.updated,
+            now: saved.job.phase.truth(),
         })
         .collect())
 }

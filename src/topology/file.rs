@@ -381,6 +381,10 @@ impl Checker {
             .and_then(|scratch| self.known_instance("scratch", scratch, &instances));
         let schemas = self.schemas(&file.schemas.value, &instances);
         let count = file.schemas.value.count.value;
+        if u64::from(count) > PHYSICAL_TABLES_MAX {
+            // Said already, and everything below is made for each of them.
+            return None;
+        }
         let tables = self.tables(&file.tables, count, text);
         let (schema_pattern, schemas) = schemas?;
         Some(Topology {

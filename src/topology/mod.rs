@@ -96,6 +96,15 @@ pub struct LogicalTable {
     pub def: TableDef,
 }
 
+impl LogicalTable {
+    /// Whether each key has the same physical table in both. Definitions may differ.
+    pub fn is_spread_as(&self, other: &Self) -> bool {
+        self.tables_per_schema == other.tables_per_schema
+            && self.physical == other.physical
+            && self.spread == other.spread
+    }
+}
+
 /// How a logical table's rows are spread over the schemas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spread {
