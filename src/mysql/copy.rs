@@ -383,6 +383,16 @@ pub(super) fn taken_over() -> Error {
         .next("see `shardctl job list` for who runs it")
 }
 
+/// Makes a table's progress this lease's own before its log is followed: a run that lost the lease
+/// could otherwise commit a chunk that it read long ago, with rows that the log has deleted since.
+///
+/// # Errors
+/// The server refuses or is gone, or another run took over.
+pub async fn claim(target: &Server, copy: &TableCopy) -> Result<()> {
+    let mut conn = target.conn().await?;
+    claim_progress(target, &mut conn, copy).await.map(drop)
+}
+
 /// Makes the table's progress this lease's own, and reads it: a run that lost the lease can commit
 /// no batch any more.
 async fn claim_progress(

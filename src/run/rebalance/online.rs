@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{DIFFERENCES_MAX, Run, tables};
 use crate::error::{Error, Result};
-use crate::mysql::copy::TableCopy;
+use crate::mysql::copy::{self, TableCopy};
 use crate::mysql::fence::{counter, counts_by_secondary_index, has_unique_index, without_counter};
 use crate::mysql::{Server, Servers, checksum, inspect, live, moving, tail};
 use crate::names::{InstanceName, TableName};
@@ -83,6 +83,11 @@ impl Run<'_> {
         for schema in &job.moves {
             self.create_bare(schema).await?;
         }
+        // All of them before the first change of the log is applied, not each when its turn comes.
+        for (schema, table) in tables(job) {
+            let target = self.servers.get(&schema.at.to)?;
+            copy::claim(target, &self.table_copy(job, schema, table)).await?;
+        }
         let live = self.live(job).await?;
         let work = tables(job).map(|(schema, table)| self.copy_one_live(job, live, schema, table));
         let complete: Vec<bool> = stream::iter(work)
@@ -154,12 +159,7 @@ impl Run<'_> {
         let mut conn = source.conn().await?;
         let shape = moving::shape(source, &mut conn, &schema.at.schema, &table.table).await?;
         drop(conn);
-        let copy = TableCopy {
-            job: job.id.clone(),
-            epoch: self.journal.epoch(),
-            schema: schema.at.schema.clone(),
-            hidden: table.hidden.clone(),
-        };
+        let copy = self.table_copy(job, schema, table);
         live::copy_table(
             source,
             target,
@@ -173,6 +173,15 @@ impl Run<'_> {
             },
         )
         .await
+    }
+
+    fn table_copy(&self, job: &Job, schema: &SchemaMove, table: &TableMove) -> TableCopy {
+        TableCopy {
+            job: job.id.clone(),
+            epoch: self.journal.epoch(),
+            schema: schema.at.schema.clone(),
+            hidden: table.hidden.clone(),
+        }
     }
 
     /// Whether to go on, for whatever waits for the log.
