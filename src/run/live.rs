@@ -253,6 +253,15 @@ struct Follower {
     tables: Vec<Arc<LiveTable>>,
 }
 
+/// The writing ends of a stream.
+struct Appliers {
+    by_target: BTreeMap<InstanceName, Applier>,
+    /// Targets that have more of the log than others, with what they have saved.
+    ahead: BTreeMap<InstanceName, Position>,
+    /// The oldest place that one has saved.
+    begin: Position,
+}
+
 type ByName = HashMap<(String, String), Arc<LiveTable>>;
 
 impl Follower {
@@ -268,27 +277,35 @@ impl Follower {
         names
     }
 
-    async fn appliers(&self) -> Result<(BTreeMap<InstanceName, Applier>, Position)> {
+    async fn appliers(&self) -> Result<Appliers> {
         let mut appliers = BTreeMap::new();
+        let mut ahead = BTreeMap::new();
         let first = position_of(&self.place)?;
         let mut begin: Option<Position> = None;
         for target in self.targets() {
             let server = self.servers.get(&target)?;
             let (applier, saved) =
                 Applier::open(server, &self.job, self.source.name(), self.epoch).await?;
-            appliers.insert(target, applier);
+            appliers.insert(target.clone(), applier);
             let saved = saved.unwrap_or_else(|| first.clone());
-            // The oldest: what one target has already is applied to it again, to the same end.
+            ahead.insert(target, saved.clone());
+            // The oldest, so that no target lacks anything.
             begin = Some(match begin {
                 Some(other) if saved.is_at_least(&other) => other,
                 _ => saved,
             });
         }
-        Ok((appliers, begin.unwrap_or(first)))
+        let begin = begin.unwrap_or(first);
+        ahead.retain(|_, saved| !begin.is_at_least(saved));
+        Ok(Appliers {
+            by_target: appliers,
+            ahead,
+            begin,
+        })
     }
 
     async fn begin(&self) -> Result<Position> {
-        Ok(self.appliers().await?.1)
+        Ok(self.appliers().await?.begin)
     }
 
     /// Follows until that fails for good.
@@ -314,7 +331,11 @@ impl Follower {
     }
 
     async fn follow_once(&self, applied: &watch::Sender<Position>) -> Result<()> {
-        let (appliers, begin) = self.appliers().await?;
+        let Appliers {
+            by_target: appliers,
+            ahead,
+            begin,
+        } = self.appliers().await?;
         let options = TailOptions {
             tables: self
                 .tables
@@ -358,6 +379,8 @@ impl Follower {
         let batches = Batches {
             by_name: &by_name,
             appliers,
+            ahead,
+            place: None,
             gates: HashMap::new(),
             applied,
             saved: Instant::now(),
@@ -387,6 +410,12 @@ fn arrive(by_name: &ByName, changes: &[RowChange]) {
 struct Batches<'a> {
     by_name: &'a ByName,
     appliers: BTreeMap<InstanceName, Applier>,
+    /// Targets that have what comes up to here. It is not applied to them again: in between their
+    /// rows would be older than what was waited for, and could clash in a unique index with newer
+    /// ones.
+    ahead: BTreeMap<InstanceName, Position>,
+    /// Where the transaction is that began last.
+    place: Option<Position>,
     /// Held from the first change of a table in a transaction until its commit.
     gates: HashMap<TableName, OwnedMutexGuard<()>>,
     applied: &'a watch::Sender<Position>,
@@ -403,7 +432,10 @@ impl Batches<'_> {
             let mut next = Some(first);
             while let Some(item) = next {
                 match item {
-                    Item::Begin { .. } => is_whole = false,
+                    Item::Begin { place, .. } => {
+                        is_whole = false;
+                        self.place = Some(place);
+                    }
                     Item::Changes(more) => changes.extend(more),
                     Item::Commit { position: at, .. } => {
                         is_whole = true;
@@ -414,7 +446,9 @@ impl Batches<'_> {
                     }
                     Item::Idle { position: at } => position = at.or(position),
                 }
-                next = match changes.len() < BATCH_CHANGES {
+                // One by one, as long as it has to be told for each who has it already.
+                let joins = self.ahead.is_empty() || position.is_none();
+                next = match joins && changes.len() < BATCH_CHANGES {
                     true => items.try_recv().ok(),
                     false => None,
                 };
@@ -433,6 +467,11 @@ impl Batches<'_> {
             let Some(table) = self.by_name.get(&name) else {
                 continue;
             };
+            if let (Some(has), Some(place)) = (self.ahead.get(&table.target), &self.place)
+                && has.is_at_least(place)
+            {
+                continue;
+            }
             if !self.gates.contains_key(&table.hidden) {
                 let gate = table.gate.clone().lock_owned().await;
                 self.gates.insert(table.hidden.clone(), gate);
@@ -447,8 +486,10 @@ impl Batches<'_> {
 
     async fn commit(&mut self, position: Position) -> Result<()> {
         let all = self.saved.elapsed() >= SAVE_EVERY && *self.applied.borrow() != position;
-        for applier in self.appliers.values_mut() {
-            if all || applier.is_open() {
+        self.ahead.retain(|_, has| !position.is_at_least(has));
+        for (target, applier) in &mut self.appliers {
+            // What a target has saved never gets older.
+            if applier.is_open() || all && !self.ahead.contains_key(target) {
                 applier.commit(&position).await?;
             }
         }

@@ -38,6 +38,9 @@ pub enum Item {
         gtid: Option<Gtid>,
         /// When it was written, in seconds since 1970, by the source's clock.
         timestamp_s: u32,
+        /// The end of an event of it: behind every position before the transaction, and not behind
+        /// its own.
+        place: Position,
     },
     /// Some of its changes.
     Changes(Vec<RowChange>),
@@ -355,6 +358,7 @@ impl Transactions {
             self.items.push_back(Item::Begin {
                 gtid: open.gtid.clone(),
                 timestamp_s: header.timestamp_s.max(open.timestamp_s),
+                place: Position::new(self.position.file.clone(), self.seen),
             });
         }
         open.rows += changes.len() as u64;
