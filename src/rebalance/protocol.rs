@@ -45,6 +45,9 @@
 //!   out the rows that the log touches while it is on its way and those that the log has brought
 //!   (`rows::touched`); the log's changes are full images in order, applied as delete by key, then
 //!   insert (`rebalance::apply`), each batch in one transaction with its position.
+//! - *No target goes back.* A target is given nothing of the log that it has saved already, though
+//!   its stream begins again at the oldest of its targets; and a run takes over the progress of
+//!   every copy and every stream before it applies a change, so that its predecessor commits nothing.
 //! - *The fence is the end of the log.* Renamed tables take no writes, so a position read after
 //!   the renaming is behind every change of theirs.
 //! - *Nothing is dropped on an error path.* Target objects are dropped in `Clear` only, the

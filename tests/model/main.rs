@@ -4,13 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use shardctl::names::{InstanceName, ShardId};
+use shardctl::names::ShardId;
 use shardctl::rebalance::moves::Move;
 use shardctl::rebalance::protocol::{
     Effect, Event, Evidence, FORMAT, Job, Kind, Misplaced, Owner, Phase, SchemaMove, TableMove,
     step,
 };
 use stateright::{Checker, Model, Property};
+
+mod online;
 
 /// Schemas that move, each with one table.
 const SCHEMAS: usize = 2;
@@ -111,15 +113,17 @@ fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
-fn new_job(keep_source: bool) -> Job {
-    let (from, to): (InstanceName, InstanceName) = (name("a"), name("b"));
-    let moves = (0..SCHEMAS)
-        .map(|index| SchemaMove {
+/// A job that moves these schemas, each from an instance to another.
+fn new_job(kind: Kind, moves: &[(&str, &str)], keep_source: bool) -> Job {
+    let moves = moves
+        .iter()
+        .enumerate()
+        .map(|(index, (from, to))| SchemaMove {
             at: Move {
                 shard: ShardId(index as u32),
                 schema: name(&format!("s{index}")),
-                from: from.clone(),
-                to: to.clone(),
+                from: name(from),
+                to: name(to),
             },
             charset: String::new(),
             collation: String::new(),
@@ -134,7 +138,7 @@ fn new_job(keep_source: bool) -> Job {
     Job {
         format: FORMAT,
         id: "1".to_owned(),
-        kind: Kind::OfflineRebalance,
+        kind,
         phase: Phase::Prepare,
         epoch: 0,
         moves,
@@ -357,7 +361,11 @@ impl Model for Rebalance {
         // A row in each schema from before the job.
         let table = |name, rows| Table { name, rows };
         vec![World {
-            journal: new_job(self.keep_source),
+            journal: new_job(
+                Kind::OfflineRebalance,
+                &[("a", "b"); SCHEMAS],
+                self.keep_source,
+            ),
             lease: 0,
             map_committed: false,
             source: [table(Name::Final, 1), table(Name::Final, 1)],
