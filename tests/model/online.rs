@@ -1218,8 +1218,8 @@ impl Online {
         let Some(live) = &runner.live else {
             return;
         };
-        for source in 0..self.sources() {
-            let (stream, len, at) = (&live[source], world.logs[source].len, source as u8);
+        for (source, stream) in live.iter().enumerate().take(self.sources()) {
+            let (len, at) = (world.logs[source].len, source as u8);
             // When something arrives matters to chunks only.
             let until = if copies { stream.read } else { len };
             if copies && stream.read < len {
