@@ -7,8 +7,8 @@
 //!
 //! Rows, distinct rows and groups that lie whole in one place each, for they name the shard key,
 //! are computed by the servers, whatever they are made of, and only put in order here
-//! ([`super::whole`]). Groups that lie over several places are put together
-//! ([`super::grouped`]).
+//! (`whole`). Groups that lie over several places are put together
+//! (`grouped`).
 
 use sqlparser::ast::{Expr, GroupByExpr, LimitClause, OrderBySort, SelectItem, Value};
 
