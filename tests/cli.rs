@@ -1334,6 +1334,26 @@ fn a_key_that_cannot_be_routed_is_said_with_its_line() {
 }
 
 #[test]
+fn a_sample_without_a_key_passes_no_gate() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "16\n32\n48\n").unwrap();
+    let path = file.path().display().to_string();
+    let shown = shardctl(&[
+        "plan",
+        "--sample",
+        &path,
+        "--shards",
+        "16",
+        "--sample-percent",
+        "0.0001",
+        "--max-skew",
+        "1.2",
+    ]);
+    assert!(shown.contains("exit code 2"), "{shown}");
+    assert!(shown.contains("the sample holds no key"), "{shown}");
+}
+
+#[test]
 fn a_file_without_end_is_not_read_to_its_end() {
     insta::assert_snapshot!(shardctl(&["-t", "/dev/zero", "route", "id=1"]), @r#"
     exit code 2

@@ -13,7 +13,7 @@ use crate::names::{InstanceName, SchemaName, TableName};
 use crate::report::measured::PlanParts;
 use crate::run::measure::{Wanted, measure as run_measure};
 use crate::sandbox::Home;
-use crate::topology::measured::{History, Measured};
+use crate::topology::measured::{History, Measured, MeasuredTable};
 use crate::topology::plan::amount::{Growth, Percent, Yearly};
 use crate::topology::plan::{Estimates, TableGiven};
 use crate::topology::{Endpoint, Spread, Topology};
@@ -60,6 +60,20 @@ pub(super) struct FromArgs {
 /// Growth above this is that of a start, not one that goes on.
 const GROWTH_BASIS_POINTS_MAX: i64 = 10_000;
 
+/// The table that an index table copies, as it was measured.
+fn base_of<'a>(
+    topology: Option<&Topology>,
+    live: &'a Measured,
+    name: &TableName,
+) -> Option<&'a MeasuredTable> {
+    match &topology?.tables.get(name)?.spread {
+        Spread::IndexTable { base, .. } => {
+            live.tables.iter().find(|table| table.name == base.as_str())
+        }
+        Spread::Sharded(_) | Spread::Broadcast => None,
+    }
+}
+
 /// The estimates with what was measured where nothing was given: of each table, or of the one that
 /// will be the largest where rows a year were given for one that stands for all.
 ///
@@ -74,6 +88,7 @@ pub(super) fn estimates(cx: &Context, live: &Measured, given: Estimates) -> Resu
             ..Estimates::default()
         }));
     }
+    let topology = topology_if_any(cx)?;
     let mut tables = IndexMap::new();
     let mut still = Vec::new();
     for table in &live.tables {
@@ -83,14 +98,19 @@ pub(super) fn estimates(cx: &Context, live: &Measured, given: Estimates) -> Resu
             .tables
             .get(&name)
             .is_some_and(|given| given.rows_per_year.is_some() || given.ratio.is_some());
-        let rate = table.growth.rows_per_year;
+        // An index table has the rows of the table that it copies, and so its growth.
+        let grows_as = match table.growth.rows_per_year {
+            Some(_) => table,
+            None => base_of(topology.as_ref(), live, &name).unwrap_or(table),
+        };
+        let rate = grows_as.growth.rows_per_year;
         if rate.is_none() && !is_given {
             still.push(table);
             if table.rows == 0 {
                 continue;
             }
         }
-        let points = table.growth.basis_points.unwrap_or(0);
+        let points = grows_as.growth.basis_points.unwrap_or(0);
         if points > GROWTH_BASIS_POINTS_MAX && given.growth.is_none() {
             cx.note(&format!(
                 "`{name}`: such growth does not go on: {} % a year are planned; say --growth for \

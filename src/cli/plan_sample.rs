@@ -194,6 +194,11 @@ pub(super) async fn sample(
         true => from_file(cx, args, source, layouts, row_bytes)?,
         false => from_table(cx, args, source, layouts, row_bytes).await?,
     };
+    if report.skew.keys == 0 && report.skew.is_sample {
+        return Err(Error::usage("the sample holds no key")
+            .cause("nothing can be said of no keys, and a gate must not pass by it")
+            .next("take a larger part with --sample-percent, or --sample-rows"));
+    }
     Ok(Some(report))
 }
 

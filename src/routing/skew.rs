@@ -935,7 +935,8 @@ impl Tally {
             schemas: layout.schemas,
             tables_per_schema: layout.tables_per_schema,
             max_over_mean,
-            max_over_mean_low: fullest(|shard| shard.share_low),
+            // The fullest of several is never below their mean.
+            max_over_mean_low: fullest(|shard| shard.share_low).map(|low| low.max(1.0)),
             max_over_mean_high: fullest(|shard| shard.share_high),
             coefficient,
             table_max_over_mean,
