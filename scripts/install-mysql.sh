@@ -56,7 +56,7 @@ fi
 
 mkdir -p "$(dirname "$root")"
 # Beside the final place, so that the rename at the end is one step.
-work=$(mktemp -d "$(dirname "$root")/mysql-unpacking.XXXXXX")
+work=$(mktemp -d -p "$(dirname "$root")")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
