@@ -211,8 +211,8 @@ on_each_engine! {
         assert!(String::from_utf8(refused.stderr).unwrap().contains("has"), "says what is there");
     }
 
-    async fn fill_by_plain_inserts_writes_the_same_rows(engine) {
-        // local_infile off: MySQL takes the inserts, MariaDB its bulk protocol as ever.
+    async fn fill_without_local_infile_writes_the_same_rows(engine) {
+        // MySQL takes inserts of many rows then, MariaDB its bulk protocol.
         let mut options = support::options(engine, 1);
         options.server_args.push("--local-infile=OFF".to_owned());
         let without = support::servers_with(options).await;
@@ -243,6 +243,39 @@ on_each_engine! {
             sums.push(all);
         }
         assert_eq!(sums[0], sums[1]);
+    }
+
+    async fn fill_writes_the_same_text_in_another_charset(engine) {
+        // The lines of LOAD DATA would be taken for UTF-16 as they are.
+        let sandbox = support::servers(engine, 2).await;
+        let dir = tempfile::tempdir().unwrap();
+        let other = changed(
+            dir.path(),
+            USER_CENTER,
+            &[("nickname     varchar(64) ", "nickname     varchar(64) CHARACTER SET utf16 ")],
+        );
+        stdout(&shardctl(&sandbox, &other, &["create"]), 0);
+        stdout(&shardctl(&sandbox, &other, &["fill", "--members", "400", "--seed", "9"]), 0);
+        let members = shardctl::fill::members::Members::new(9, 400, jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0));
+        let mut seen = 0;
+        for shard in 0..16 {
+            let mut conn = support::conn(&sandbox, if shard < 8 { "rds-1" } else { "rds-2" }).await;
+            let found: Vec<(u64, String)> = conn
+                .query(format!("SELECT memberId, nickname FROM user_center_{shard:02}.member_{shard:02}"))
+                .await
+                .unwrap();
+            for (id, nickname) in found {
+                let mut expected = None;
+                members.rows(id - shardctl::fill::members::FIRST_MEMBER_ID, &mut |table, row| {
+                    if table == 0 {
+                        expected = Some(row[1].clone());
+                    }
+                });
+                assert_eq!(expected, Some(shardctl::rows::value::Value::Text(nickname)));
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 400);
     }
 
     async fn status_tells_of_an_instance_that_is_gone_and_of_the_rest(engine) {

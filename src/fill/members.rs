@@ -24,8 +24,6 @@ pub struct TableRows {
     pub table: &'static str,
     /// The columns that the values of a row are for, in order.
     pub columns: &'static [&'static str],
-    /// Which of them hold bytes.
-    pub binary: &'static [&'static str],
 }
 
 /// The tables, in the order of the numbers that [`Members::rows`] gives.
@@ -45,7 +43,6 @@ pub const TABLES: [TableRows; 6] = [
             "balance",
             "registeredAt",
         ],
-        binary: &[],
     },
     TableRows {
         table: "member_address",
@@ -62,7 +59,6 @@ pub const TABLES: [TableRows; 6] = [
             "isDefault",
             "createdAt",
         ],
-        binary: &[],
     },
     TableRows {
         table: "member_login_account",
@@ -75,7 +71,6 @@ pub const TABLES: [TableRows; 6] = [
             "createdAt",
             "lastLoginAt",
         ],
-        binary: &["passwordHash"],
     },
     TableRows {
         table: "member_login_account_memberAccount",
@@ -86,12 +81,10 @@ pub const TABLES: [TableRows; 6] = [
             "passwordHash",
             "status",
         ],
-        binary: &["passwordHash"],
     },
     TableRows {
         table: "email_verify",
         columns: &["memberId", "email", "token", "sentAt", "verifiedAt"],
-        binary: &["token"],
     },
     TableRows {
         table: "member_company",
@@ -104,7 +97,6 @@ pub const TABLES: [TableRows; 6] = [
             "verified",
             "createdAt",
         ],
-        binary: &[],
     },
 ];
 

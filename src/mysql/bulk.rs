@@ -1,8 +1,9 @@
 //! Writing many rows into one table by the fastest way the server has.
 //!
-//! Measured over 2M rows of about 150 bytes: MariaDB is fastest by its bulk protocol
-//! (`COM_STMT_BULK_EXECUTE`), MySQL by `LOAD DATA LOCAL` streamed from memory, and where
-//! `local_infile` is off by inserts of many rows.
+//! That is `LOAD DATA LOCAL` streamed from memory, on both servers: rows are put into lines as they
+//! come, so that a batch is one piece of memory and the client has the least to do. Where
+//! `local_infile` is off, or a column would read the lines otherwise than they are meant, MariaDB
+//! has its bulk protocol (`COM_STMT_BULK_EXECUTE`), and MySQL inserts of many rows.
 //!
 //! `LOAD DATA LOCAL` turns errors into warnings and leaves rows out (MySQL reference manual, "LOAD
 //! DATA Statement": with LOCAL, duplicate keys and bad values are handled as with IGNORE). So each
@@ -15,34 +16,74 @@ use mysql_async::prelude::Queryable;
 use super::server::{Flavour, Server};
 use crate::error::{Error, Result};
 use crate::names::ColumnName;
+use crate::rows::lines::Lines;
 use crate::rows::value::Value;
+use crate::schema::{Column, ColumnType};
 use crate::topology::PhysicalTable;
 
 /// Rows that one insert statement holds, where rows are inserted by statements. Beyond about a
 /// thousand the servers gain nothing, and the parameters of a statement are limited to 65,535.
 const INSERT_ROWS_MAX: usize = 1_000;
 
-/// Bytes of one piece of a `LOAD DATA` stream.
-const PIECE_BYTES: usize = 1 << 18;
-
-/// A column to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BulkColumn {
-    /// Its name.
-    pub name: ColumnName,
-    /// Whether its values are bytes rather than text.
-    pub binary: bool,
-}
-
 /// How the rows are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BulkWay {
-    /// MariaDB's bulk protocol.
-    BulkProtocol,
     /// `LOAD DATA LOCAL` streamed from memory.
     LoadData,
+    /// MariaDB's bulk protocol.
+    BulkProtocol,
     /// Inserts of many rows.
     Inserts,
+}
+
+impl BulkWay {
+    /// The way for a table with these columns, where this one is the fastest the server has.
+    pub fn for_columns<'a>(
+        self,
+        flavour: Flavour,
+        columns: impl IntoIterator<Item = &'a Column>,
+    ) -> Self {
+        match self {
+            BulkWay::LoadData if !columns.into_iter().all(reads_lines) => without_lines(flavour),
+            way => way,
+        }
+    }
+}
+
+/// Whether a column takes the bytes of a line as they are meant: text in UTF-8, which the server
+/// does not convert, and bytes.
+fn reads_lines(column: &Column) -> bool {
+    match &column.kind {
+        ColumnType::Integer { .. }
+        | ColumnType::Decimal { .. }
+        | ColumnType::Float { .. }
+        | ColumnType::Double { .. }
+        | ColumnType::Binary { .. }
+        | ColumnType::Varbinary { .. }
+        | ColumnType::Blob { .. }
+        | ColumnType::Date
+        | ColumnType::Time { .. }
+        | ColumnType::Datetime { .. }
+        | ColumnType::Timestamp { .. }
+        | ColumnType::Year => true,
+        ColumnType::Char { collation, .. }
+        | ColumnType::Varchar { collation, .. }
+        | ColumnType::Text { collation, .. } => {
+            matches!(collation.charset.as_deref(), Some("utf8mb4" | "utf8mb3"))
+        }
+        ColumnType::Bit { .. }
+        | ColumnType::Enum { .. }
+        | ColumnType::Set { .. }
+        | ColumnType::Json
+        | ColumnType::Other(_) => false,
+    }
+}
+
+fn without_lines(flavour: Flavour) -> BulkWay {
+    match flavour {
+        Flavour::Mariadb => BulkWay::BulkProtocol,
+        Flavour::Mysql => BulkWay::Inserts,
+    }
 }
 
 /// The fastest way this server has.
@@ -50,17 +91,58 @@ pub enum BulkWay {
 /// # Errors
 /// The server cannot be asked.
 pub async fn way(server: &Server, conn: &mut Conn) -> Result<BulkWay> {
-    if server.flavour() == Flavour::Mariadb {
-        return Ok(BulkWay::BulkProtocol);
-    }
     let local_infile: Option<u8> = conn
         .query_first("SELECT @@GLOBAL.local_infile")
         .await
         .map_err(|cause| server.explain("could not read local_infile", &cause))?;
     Ok(match local_infile {
         Some(1) => BulkWay::LoadData,
-        _ => BulkWay::Inserts,
+        _ => without_lines(server.flavour()),
     })
+}
+
+/// Rows on their way to one table, held as they will be sent.
+#[derive(Debug)]
+pub enum Batch {
+    /// As lines of `LOAD DATA`.
+    Lines(Lines),
+    /// As parameters of this way.
+    Rows(BulkWay, Vec<Vec<Value>>),
+}
+
+impl Batch {
+    /// An empty one, to be sent by this way.
+    pub fn new(way: BulkWay) -> Self {
+        match way {
+            BulkWay::LoadData => Batch::Lines(Lines::default()),
+            way => Batch::Rows(way, Vec::new()),
+        }
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: Vec<Value>) {
+        match self {
+            Batch::Lines(lines) => lines.push(&row),
+            Batch::Rows(_, rows) => rows.push(row),
+        }
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Batch::Lines(lines) => lines.rows(),
+            Batch::Rows(_, rows) => rows.len() as u64,
+        }
+    }
+
+    /// Takes the rows out, and leaves an empty one to be sent the same way.
+    pub fn take(&mut self) -> Self {
+        let empty = match self {
+            Batch::Lines(_) => Batch::Lines(Lines::default()),
+            Batch::Rows(way, _) => Batch::new(*way),
+        };
+        std::mem::replace(self, empty)
+    }
 }
 
 /// Writes rows into a table, all of them or none, in one transaction.
@@ -70,12 +152,11 @@ pub async fn way(server: &Server, conn: &mut Conn) -> Result<BulkWay> {
 pub async fn write_rows(
     server: &Server,
     conn: &mut Conn,
-    way: BulkWay,
     table: &PhysicalTable,
-    columns: &[BulkColumn],
-    rows: Vec<Vec<Value>>,
+    columns: &[ColumnName],
+    batch: Batch,
 ) -> Result<()> {
-    if rows.is_empty() {
+    if batch.rows() == 0 {
         return Ok(());
     }
     let failed = |cause: &mysql_async::Error| {
@@ -84,10 +165,10 @@ pub async fn write_rows(
     conn.query_drop("START TRANSACTION")
         .await
         .map_err(|cause| failed(&cause))?;
-    let sent = match way {
-        BulkWay::BulkProtocol => bulk(conn, table, columns, rows).await,
-        BulkWay::LoadData => load(conn, table, columns, &rows).await,
-        BulkWay::Inserts => insert(conn, table, columns, rows).await,
+    let sent = match batch {
+        Batch::Lines(lines) => load(conn, table, columns, lines).await,
+        Batch::Rows(BulkWay::BulkProtocol, rows) => bulk(conn, table, columns, rows).await,
+        Batch::Rows(_, rows) => insert(conn, table, columns, rows).await,
     };
     let outcome = match sent {
         Ok(None) => Ok(()),
@@ -125,15 +206,15 @@ impl Loss {
 
 type Sent = std::result::Result<Option<Loss>, mysql_async::Error>;
 
-fn column_list(columns: &[BulkColumn]) -> String {
-    let names: Vec<String> = columns.iter().map(|column| column.name.quoted()).collect();
+fn column_list(columns: &[ColumnName]) -> String {
+    let names: Vec<String> = columns.iter().map(ColumnName::quoted).collect();
     names.join(", ")
 }
 
 async fn bulk(
     conn: &mut Conn,
     table: &PhysicalTable,
-    columns: &[BulkColumn],
+    columns: &[ColumnName],
     rows: Vec<Vec<Value>>,
 ) -> Sent {
     let marks = vec!["?"; columns.len()].join(", ");
@@ -153,7 +234,7 @@ async fn bulk(
 async fn insert(
     conn: &mut Conn,
     table: &PhysicalTable,
-    columns: &[BulkColumn],
+    columns: &[ColumnName],
     rows: Vec<Vec<Value>>,
 ) -> Sent {
     let rows_max = INSERT_ROWS_MAX.min(65_535 / columns.len().max(1)).max(1);
@@ -180,45 +261,20 @@ async fn insert(
 async fn load(
     conn: &mut Conn,
     table: &PhysicalTable,
-    columns: &[BulkColumn],
-    rows: &[Vec<Value>],
+    columns: &[ColumnName],
+    lines: Lines,
 ) -> Sent {
-    let mut pieces: Vec<Vec<u8>> = Vec::new();
-    let mut piece = Vec::with_capacity(PIECE_BYTES + 4096);
-    for row in rows {
-        load_line(&mut piece, columns, row);
-        if piece.len() >= PIECE_BYTES {
-            let next = Vec::with_capacity(PIECE_BYTES + 4096);
-            pieces.push(std::mem::replace(&mut piece, next));
-        }
-    }
-    pieces.push(piece);
-    conn.set_infile_handler(async move {
-        let pieces = stream::iter(pieces.into_iter().map(|piece| Ok(piece.into())));
-        Ok(pieces.boxed())
-    });
-    let mut targets = Vec::new();
-    let mut unhex = Vec::new();
-    for (index, column) in columns.iter().enumerate() {
-        if column.binary {
-            targets.push(format!("@b{index}"));
-            unhex.push(format!("{} = UNHEX(@b{index})", column.name.quoted()));
-        } else {
-            targets.push(column.name.quoted());
-        }
-    }
-    let set = match unhex.is_empty() {
-        true => String::new(),
-        false => format!(" SET {}", unhex.join(", ")),
-    };
+    let sent = lines.rows();
+    let text = lines.into_text();
+    conn.set_infile_handler(async move { Ok(stream::once(async { Ok(text.into()) }).boxed()) });
     conn.query_drop(format!(
-        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE {} CHARACTER SET utf8mb4 \
-         FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({}){set}",
+        "LOAD DATA LOCAL INFILE 'rows' INTO TABLE {} CHARACTER SET binary \
+         FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({})",
         table.quoted(),
-        targets.join(", ")
+        column_list(columns)
     ))
     .await?;
-    let (sent, taken) = (rows.len() as u64, conn.affected_rows());
+    let taken = conn.affected_rows();
     if taken == sent && conn.get_warnings() == 0 {
         return Ok(None);
     }
@@ -228,53 +284,6 @@ async fn load(
         taken,
         warning: warning.map(|(_, code, text)| format!("{text} (error {code})")),
     }))
-}
-
-/// One line of a `LOAD DATA` text: fields split by tabs, `\N` for NULL.
-fn load_line(out: &mut Vec<u8>, columns: &[BulkColumn], row: &[Value]) {
-    use std::io::Write;
-    for (index, value) in row.iter().enumerate() {
-        if index > 0 {
-            out.push(b'\t');
-        }
-        match value {
-            Value::Null => out.extend_from_slice(b"\\N"),
-            // Writing into a Vec cannot fail.
-            Value::Int(number) => drop(write!(out, "{number}")),
-            Value::UInt(number) => drop(write!(out, "{number}")),
-            Value::Double(number) => drop(write!(out, "{number:e}")),
-            Value::Text(text) if columns.get(index).is_some_and(|column| column.binary) => {
-                hex(out, text.as_bytes());
-            }
-            Value::Bytes(bytes) if columns.get(index).is_some_and(|column| column.binary) => {
-                hex(out, bytes);
-            }
-            Value::Text(text) => escape(out, text.as_bytes()),
-            Value::Bytes(bytes) => escape(out, bytes),
-        }
-    }
-    out.push(b'\n');
-}
-
-fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
-}
-
-fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            0 => out.extend_from_slice(b"\\0"),
-            other => out.push(*other),
-        }
-    }
 }
 
 fn params(row: Vec<Value>) -> mysql_async::Params {
@@ -289,33 +298,5 @@ fn driver_value(value: Value) -> mysql_async::Value {
         Value::Double(number) => mysql_async::Value::Double(number),
         Value::Text(text) => mysql_async::Value::Bytes(text.into_bytes()),
         Value::Bytes(bytes) => mysql_async::Value::Bytes(bytes),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_load_data_escapes_what_would_split_it() {
-        let columns: Vec<BulkColumn> = [("a", false), ("b", true), ("c", false), ("d", false)]
-            .into_iter()
-            .map(|(name, binary)| BulkColumn {
-                name: name.parse().unwrap(),
-                binary,
-            })
-            .collect();
-        let mut line = Vec::new();
-        let row = [
-            Value::Text("x\ty\\z\n\0中".to_owned()),
-            Value::Bytes(vec![0, 255]),
-            Value::Null,
-            Value::Int(-5),
-        ];
-        load_line(&mut line, &columns, &row);
-        assert_eq!(
-            String::from_utf8(line).unwrap(),
-            "x\\ty\\\\z\\n\\0中\t00ff\t\\N\t-5\n"
-        );
     }
 }

@@ -5,6 +5,7 @@ pub mod cell;
 pub mod change;
 pub mod key;
 mod key_type;
+pub mod lines;
 pub mod position;
 pub mod shape;
 pub mod touched;

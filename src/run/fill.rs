@@ -14,17 +14,18 @@ use tokio::sync::mpsc;
 use super::owner::Flags;
 use crate::error::{Error, Result};
 use crate::fill::members::{Members, TABLES};
-use crate::mysql::bulk::{self, BulkColumn};
+use crate::mysql::bulk::{self, Batch, BulkWay};
 use crate::mysql::{Server, Servers, control, inspect, write};
-use crate::names::InstanceName;
+use crate::names::{ColumnName, InstanceName};
 use crate::routing::Router;
 use crate::rows::key::{KeyType, KeyValue};
 use crate::rows::value::Value;
+use crate::schema::Column;
 use crate::topology::{PhysicalTable, Topology};
 
 /// Rows of a batch. Large enough that the servers' cost of a statement does not count, small
 /// enough that a batch for each of some hundred physical tables fits in memory.
-const BATCH_ROWS: usize = 4_000;
+const BATCH_ROWS: u64 = 4_000;
 
 /// Batches that may wait for each instance.
 const WAITING_BATCHES: usize = 4;
@@ -54,18 +55,24 @@ pub struct Filled {
 struct Target {
     router: Router,
     key_index: usize,
-    columns: Vec<BulkColumn>,
+    columns: Vec<Column>,
     /// Physical tables by number.
     physical: Vec<PhysicalTable>,
 }
 
 /// Rows for one physical table.
-struct Batch {
+struct Parcel {
     /// The table's number in [`TABLES`].
     table: usize,
     /// The physical table's number.
     place: u32,
-    rows: Vec<Vec<Value>>,
+    batch: Batch,
+}
+
+/// Where an instance's rows go, and how each of [`TABLES`] is written there.
+struct Outlet {
+    ways: Vec<BulkWay>,
+    sender: mpsc::Sender<Parcel>,
 }
 
 /// Fills the tables. `progress` hears of rows written. Afterwards the rows of every physical
@@ -102,26 +109,28 @@ pub async fn fill(
     control::begin_fill(control, &mut conn, &what).await?;
     drop(conn);
 
-    let mut senders: BTreeMap<InstanceName, mpsc::Sender<Batch>> = BTreeMap::new();
+    let mut outlets: BTreeMap<InstanceName, Outlet> = BTreeMap::new();
     let mut receivers = Vec::new();
     for server in servers.iter() {
         let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
-        senders.insert(server.name().clone(), sender);
+        let ways = ways(&targets, server).await?;
+        outlets.insert(server.name().clone(), Outlet { ways, sender });
         receivers.push((server, Arc::new(tokio::sync::Mutex::new(receiver))));
     }
+    let outlets = Arc::new(outlets);
 
     let next = Arc::new(AtomicU64::new(0));
     let generators: Vec<_> = (0..options.generators.max(1))
         .map(|_| {
-            let (targets, next, senders) = (targets.clone(), next.clone(), senders.clone());
+            let (targets, next, outlets) = (targets.clone(), next.clone(), outlets.clone());
             let flags = flags.clone();
             tokio::task::spawn_blocking(move || {
-                generate(&targets, members, &next, &senders, &flags)
+                generate(&targets, members, &next, &outlets, &flags)
             })
         })
         .collect();
     // The channels close when the last generator is done.
-    drop(senders);
+    drop(outlets);
 
     let written = Mutex::new(BTreeMap::<(usize, u32), u64>::new());
     let writers = receivers.iter().flat_map(|(server, receiver)| {
@@ -198,10 +207,7 @@ fn targets(topology: &Topology) -> Result<Vec<Target>> {
                 let column = table.def.column(name).ok_or_else(|| {
                     not_user_center(format!("`{}` has no column `{name}`", spec.table))
                 })?;
-                columns.push(BulkColumn {
-                    name: column.name.clone(),
-                    binary: spec.binary.contains(name),
-                });
+                columns.push(column.clone());
             }
             let key_index = columns
                 .iter()
@@ -322,16 +328,29 @@ fn generate(
     targets: &[Target],
     members: Members,
     next: &AtomicU64,
-    senders: &BTreeMap<InstanceName, mpsc::Sender<Batch>>,
+    outlets: &BTreeMap<InstanceName, Outlet>,
     flags: &Flags,
 ) -> Result<()> {
-    let mut batches: BTreeMap<(usize, u32), Vec<Vec<Value>>> = BTreeMap::new();
-    let send = |table: usize, place: u32, rows: Vec<Vec<Value>>| {
-        let physical = &targets[table].physical[place as usize];
-        let sent = senders
-            .get(&physical.instance)
-            .map(|sender| sender.blocking_send(Batch { table, place, rows }));
-        matches!(sent, Some(Ok(())))
+    // Every physical table's outlet and batch, by the table's number and the physical table's.
+    let mut batches: Vec<Vec<(&Outlet, Batch)>> = Vec::new();
+    for (table, target) in targets.iter().enumerate() {
+        let own = target.physical.iter().map(|physical| {
+            let outlet = outlets.get(&physical.instance).ok_or_else(|| {
+                Error::unknown(format!("no rows can be sent to {}", physical.instance))
+            })?;
+            Ok((outlet, Batch::new(outlet.ways[table])))
+        });
+        batches.push(own.collect::<Result<_>>()?);
+    }
+    let send = |table: usize, place: usize, outlet: &Outlet, batch: &mut Batch| {
+        let place = place as u32;
+        let batch = batch.take();
+        let sent = outlet.sender.blocking_send(Parcel {
+            table,
+            place,
+            batch,
+        });
+        sent.is_ok()
     };
     loop {
         let first = next.fetch_add(BLOCK_MEMBERS, Ordering::Relaxed);
@@ -348,7 +367,7 @@ fn generate(
                 let target = &targets[table];
                 let key = key_of(&row[target.key_index], target.router.schema_key_type());
                 match target.router.place(&key, None) {
-                    Ok(place) => batches.entry((table, place.table)).or_default().push(row),
+                    Ok(place) => batches[table][place.table as usize].1.push(row),
                     Err(error) => fault = Some(error),
                 }
             });
@@ -356,19 +375,33 @@ fn generate(
         if let Some(fault) = fault {
             return Err(Error::usage("a generated row has no place").cause(fault));
         }
-        for ((table, place), rows) in &mut batches {
-            if rows.len() >= BATCH_ROWS && !send(*table, *place, std::mem::take(rows)) {
-                // A writer failed and says why.
+        for (table, own) in batches.iter_mut().enumerate() {
+            for (place, (outlet, batch)) in own.iter_mut().enumerate() {
+                if batch.rows() >= BATCH_ROWS && !send(table, place, outlet, batch) {
+                    // A writer failed and says why.
+                    return Ok(());
+                }
+            }
+        }
+    }
+    for (table, own) in batches.iter_mut().enumerate() {
+        for (place, (outlet, batch)) in own.iter_mut().enumerate() {
+            if batch.rows() > 0 && !send(table, place, outlet, batch) {
                 return Ok(());
             }
         }
     }
-    for ((table, place), rows) in batches {
-        if !rows.is_empty() && !send(table, place, rows) {
-            return Ok(());
-        }
-    }
     Ok(())
+}
+
+/// How each of [`TABLES`] is written on a server.
+async fn ways(targets: &[Target], server: &Server) -> Result<Vec<BulkWay>> {
+    let mut conn = server.conn().await?;
+    let way = bulk::way(server, &mut conn).await?;
+    Ok(targets
+        .iter()
+        .map(|target| way.for_columns(server.flavour(), &target.columns))
+        .collect())
 }
 
 /// A generated value as a key of the column's type.
@@ -388,21 +421,26 @@ fn key_of(value: &Value, kind: &KeyType) -> KeyValue {
 async fn write_batches(
     server: &Server,
     targets: &[Target],
-    receiver: &tokio::sync::Mutex<mpsc::Receiver<Batch>>,
+    receiver: &tokio::sync::Mutex<mpsc::Receiver<Parcel>>,
     written: &Mutex<BTreeMap<(usize, u32), u64>>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
     let mut conn = server.conn().await?;
-    let way = bulk::way(server, &mut conn).await?;
     loop {
-        let batch = receiver.lock().await.recv().await;
-        let Some(Batch { table, place, rows }) = batch else {
+        let parcel = receiver.lock().await.recv().await;
+        let Some(Parcel {
+            table,
+            place,
+            batch,
+        }) = parcel
+        else {
             return Ok(());
         };
         let target = &targets[table];
         let physical = &target.physical[place as usize];
-        let sent = rows.len() as u64;
-        bulk::write_rows(server, &mut conn, way, physical, &target.columns, rows).await?;
+        let sent = batch.rows();
+        let columns: Vec<ColumnName> = target.columns.iter().map(|c| c.name.clone()).collect();
+        bulk::write_rows(server, &mut conn, physical, &columns, batch).await?;
         *written
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
