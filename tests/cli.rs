@@ -1776,3 +1776,13 @@ fn keys_that_cannot_be_counted_are_refused() {
       next:   write rds-1/SCHEMA for an instance of the topology, or 10.0.0.7:3306/SCHEMA, or /run/mysqld/mysqld.sock/SCHEMA
     ");
 }
+
+#[test]
+fn the_demo_has_one_form() {
+    insta::assert_snapshot!(shardctl(&["demo", "-o", "json"]), @r"
+    exit code 2
+    -- stderr
+    error: the demo is a story for people, and has one form
+      next:   each command that it shows takes --output by itself
+    ");
+}

@@ -289,6 +289,36 @@ on_each_engine! {
         assert!(status["schemas"][15]["tables_found"].is_null());
     }
 
+    async fn create_names_the_right_that_is_missing(engine) {
+        let sandbox = support::servers(engine, 2).await;
+        for instance in ["rds-1", "rds-2"] {
+            let mut conn = support::conn(&sandbox, instance).await;
+            for sql in [
+                "CREATE USER dba@localhost IDENTIFIED BY 'pw'",
+                "GRANT ALL ON `user\\_center\\_%`.* TO dba@localhost",
+            ] {
+                conn.query_drop(sql).await.unwrap();
+            }
+        }
+        let as_dba = || {
+            Command::new(support::SHARDCTL)
+                .args(["--sandbox", sandbox.name(), "--topology", USER_CENTER, "create"])
+                .env("SHARDCTL_USER", "dba")
+                .env("SHARDCTL_PASSWORD", "pw")
+                .output()
+                .unwrap()
+        };
+        let refused = as_dba();
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(3), "{error}");
+        let wanted = "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `_shardctl`.* TO 'dba'@'localhost'";
+        assert!(error.contains(wanted), "{error}");
+        for instance in ["rds-1", "rds-2"] {
+            support::conn(&sandbox, instance).await.query_drop(wanted).await.unwrap();
+        }
+        stdout(&as_dba(), 0);
+    }
+
     async fn two_creates_side_by_side_do_not_meet(engine) {
         let sandbox = support::servers(engine, 2).await;
         let start = || {
@@ -370,6 +400,10 @@ on_each_engine! {
         let error = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(2), "{error}");
         assert!(error.contains("shardctl fill --again"), "{error}");
+        // Whether each row is in its place is one question, whether all are there another.
+        let verified = shardctl(&sandbox, USER_CENTER, &["verify"]);
+        let text = String::from_utf8_lossy(&verified.stdout).into_owned();
+        assert!(text.contains("note: a fill of 3000000 members began at 20"), "{text}");
         let unasked = shardctl(&sandbox, USER_CENTER, &["fill", "--again"]);
         assert_eq!(unasked.status.code(), Some(2));
         let again = shardctl(&sandbox, USER_CENTER, &["fill", "--again", "--yes", "--members", "50", "-o", "json"]);

@@ -575,13 +575,23 @@ fn a_folder_that_others_may_enter_is_refused() {
 #[test]
 fn a_path_too_long_for_sockets_is_refused_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
-    let base = dir.path().join("x".repeat(90));
+    // Too long with any name, and with this one.
+    let hopeless = dir.path().join("x".repeat(90));
+    let error = Home::at(&hopeless).unwrap_err();
+    assert_eq!(
+        error.what(),
+        "the path of the sandbox's sockets is too long"
+    );
+    assert!(!hopeless.exists());
+
+    let base = dir.path().join("x".repeat(60));
     let home = Home::at(&base).unwrap();
+    let name = "n".repeat(32);
     for engine in Engine::ALL
         .into_iter()
         .filter(|engine| support::is_installed(*engine))
     {
-        let error = home.up(&options("a", engine, 1)).unwrap_err();
+        let error = home.up(&options(&name, engine, 1)).unwrap_err();
         assert_eq!(
             error.what(),
             "the path of the sandbox's sockets is too long"

@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::fill::members::{FIRST_MEMBER_ID, Members};
+use crate::report::Format;
 use crate::run::interrupt::Requests;
 use crate::sandbox::{Engine, Guarded, Home, Options};
 
@@ -38,6 +39,12 @@ pub struct DemoArgs {
 /// # Errors
 /// A server does not start, or a step fails. Nothing is left behind.
 pub async fn run(cx: &mut Context, args: DemoArgs) -> Result<Outcome> {
+    if cx.global.output != Format::Table {
+        return Err(
+            Error::usage("the demo is a story for people, and has one form")
+                .next("each command that it shows takes --output by itself"),
+        );
+    }
     let exe = std::env::current_exe()
         .map_err(|cause| Error::usage("could not find the program itself").cause(cause))?;
     let mut demo = Demo {

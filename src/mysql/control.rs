@@ -8,6 +8,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, TxOpts};
 
 use super::server::{Server, server_code};
+use super::state;
 use crate::error::{Error, Result};
 
 /// The schema of the tool's own tables, on every instance.
@@ -121,9 +122,19 @@ pub async fn create_tables(server: &Server, conn: &mut Conn, control: bool) -> R
         ));
     }
     for statement in statements {
-        conn.query_drop(statement)
-            .await
-            .map_err(|cause| server.explain("could not create the tool's own tables", &cause))?;
+        let Err(cause) = conn.query_drop(statement).await else {
+            continue;
+        };
+        let error = server.explain("could not create the tool's own tables", &cause);
+        if !server_code(&cause).is_some_and(|code| state::REFUSED.contains(&code)) {
+            return Err(error);
+        }
+        let account = state::account(conn).await;
+        return Err(error.next(format!(
+            "on {}: GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `{SCHEMA}`.* TO {}",
+            server.name(),
+            account.as_deref().unwrap_or("the user")
+        )));
     }
     Ok(())
 }

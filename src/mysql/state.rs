@@ -19,7 +19,7 @@ const BAD_DB: u16 = 1049;
 const NO_SUCH_TABLE: u16 = 1146;
 /// `ER_DBACCESS_DENIED_ERROR`, `ER_TABLEACCESS_DENIED_ERROR`, `ER_COLUMNACCESS_DENIED_ERROR` and
 /// `ER_SPECIFIC_ACCESS_DENIED_ERROR`.
-const REFUSED: [u16; 4] = [1044, 1142, 1143, 1227];
+pub(super) const REFUSED: [u16; 4] = [1044, 1142, 1143, 1227];
 
 /// Settings of a server that a fleet's instances should share, and what tells it from another.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,6 +29,17 @@ pub struct VerifyReport {
     pub rows: u64,
     /// Faults found in all.
     pub faults: u64,
+    /// A fill that was interrupted: of what, and since when, UTC.
+    pub interrupted_fill: Option<InterruptedFill>,
+}
+
+/// A fill whose end was never recorded: what it wrote is there in part.
+#[derive(Debug, Clone, Serialize)]
+pub struct InterruptedFill {
+    /// What was filled in.
+    pub what: String,
+    /// When it began, UTC.
+    pub since: String,
 }
 
 impl Report for VerifyReport {
@@ -61,11 +72,20 @@ impl Report for VerifyReport {
             format!("\nall {} rows are where they belong", count(self.rows))
         } else {
             format!(
-                "\n{} faults in {} rows",
+                "\n{} faults in {} rows; nothing was changed\n\
+                 next: `shardctl route COLUMN=KEY` tells where a row belongs; compare what is there \
+                 with the row that is named before you move or delete it",
                 count(self.faults),
                 count(self.rows)
             )
         });
+        if let Some(fill) = &self.interrupted_fill {
+            text.push_str(&format!(
+                "\nnote: a fill of {} began at {} UTC and was interrupted, so the tables hold a part \
+                 of it; `shardctl fill --again` fills them anew",
+                fill.what, fill.since
+            ));
+        }
         text
     }
 }

@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 use crate::mysql::audit::{self, KeyColumn};
 use crate::mysql::copy::Key;
 use crate::mysql::moving::{self, Shape};
-use crate::mysql::{Server, Servers, inspect};
+use crate::mysql::{Server, Servers, control, inspect};
 use crate::names::TableName;
-use crate::report::verify::{TableVerdict, VerifyReport};
+use crate::report::verify::{InterruptedFill, TableVerdict, VerifyReport};
 use crate::routing::Router;
 use crate::rows::key::{KeyType, KeyValue};
 use crate::schema::parse::parse_create_table;
@@ -68,6 +68,10 @@ pub async fn verify(
             )));
         }
     }
+    let control = servers.get(&topology.control)?;
+    let mut conn = control.conn().await?;
+    let open = control::open_fill(control, &mut conn).await?;
+    drop(conn);
     let mut tables = Vec::new();
     for table in topology.tables.values() {
         if !only.is_empty() && !only.contains(&table.name) {
@@ -96,6 +100,7 @@ pub async fn verify(
         rows: tables.iter().map(|table| table.rows).sum(),
         faults: tables.iter().map(|table| table.faults).sum(),
         tables,
+        interrupted_fill: open.map(|(what, since)| InterruptedFill { what, since }),
     })
 }
 

@@ -223,6 +223,8 @@ impl Home {
     /// # Errors
     /// It cannot be made, or others could reach into it.
     pub fn at(base: &Path) -> Result<Self> {
+        // Before anything is made: no sandbox could be in it.
+        folder::check_socket(&base.join("a").join("rds-1.sock"))?;
         folder::private_dir(base)?;
         // Servers are known by their path, which must be the same from every working directory.
         let base = fs::canonicalize(base)
