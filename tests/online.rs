@@ -6,8 +6,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,8 +18,8 @@ use shardctl::mysql::credentials::{CredentialSource, Credentials};
 use shardctl::mysql::live::{LiveTable, copy_table};
 use shardctl::mysql::{Servers, control, copy::TableCopy, moving, tail};
 use shardctl::rows::touched::Touched;
-use support::{Engine, Guarded, SHARDCTL, Sandbox, conn, on_each_engine, servers};
-use tempfile::TempDir;
+use support::fleet::Fleet;
+use support::{Engine, Sandbox, conn, on_each_engine, servers};
 
 const TOPOLOGY: &str = "\
 version: 1
@@ -63,107 +61,29 @@ tables:
       ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
 ";
 
-struct Fleet {
-    sandbox: Guarded,
-    dir: TempDir,
-}
-
-impl Fleet {
-    /// Rows of ids up to 60,000 in the schemas that will move, fewer in the others.
-    async fn new(engine: Engine) -> Self {
-        let fleet = Self {
-            sandbox: servers(engine, 3).await,
-            dir: tempfile::tempdir().unwrap(),
-        };
-        std::fs::write(fleet.file(), TOPOLOGY).unwrap();
-        fleet.ok(&["create"]);
-        for shard in 0..6u64 {
-            let mut conn = conn(&fleet.sandbox, if shard < 3 { "rds-1" } else { "rds-2" }).await;
-            let rows = if shard % 3 == 2 { 8_000 } else { 100 };
-            for part in (1..=rows).collect::<Vec<u64>>().chunks(2_000) {
-                let values: Vec<String> = part
-                    .iter()
-                    .map(|n| {
-                        let id = n * 6 + shard;
-                        format!("({id}, 'a{id}', NULL, '2024-01-01 00:00:00.123')")
-                    })
-                    .collect();
-                conn.query_drop(format!(
-                    "INSERT INTO shop_{shard:02}.member_{shard:02} VALUES {}",
-                    values.join(",")
-                ))
-                .await
-                .unwrap();
-            }
-        }
-        fleet
-    }
-
-    fn file(&self) -> String {
-        self.dir.path().join("topology.yaml").display().to_string()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(SHARDCTL);
-        command
-            .args(["--sandbox", self.sandbox.name(), "--topology", &self.file()])
-            .args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", shown(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Starts a run that kills itself at this pause point. Whether it came there.
-    fn killed_at(&self, point: &str, args: &[&str]) -> bool {
-        let output = self
-            .command(args)
-            .env("SHARDCTL_STOP_AT", point)
-            .output()
+/// Rows of ids up to 60,000 in the schemas that will move, fewer in the others.
+async fn filled(engine: Engine) -> Fleet {
+    let fleet = Fleet::new(engine, 3, TOPOLOGY).await;
+    for shard in 0..6u64 {
+        let mut conn = conn(&fleet.sandbox, if shard < 3 { "rds-1" } else { "rds-2" }).await;
+        let rows = if shard % 3 == 2 { 8_000 } else { 100 };
+        for part in (1..=rows).collect::<Vec<u64>>().chunks(2_000) {
+            let values: Vec<String> = part
+                .iter()
+                .map(|n| {
+                    let id = n * 6 + shard;
+                    format!("({id}, 'a{id}', NULL, '2024-01-01 00:00:00.123')")
+                })
+                .collect();
+            conn.query_drop(format!(
+                "INSERT INTO shop_{shard:02}.member_{shard:02} VALUES {}",
+                values.join(",")
+            ))
+            .await
             .unwrap();
-        if output.status.signal() == Some(9) {
-            return true;
         }
-        assert!(output.status.success(), "{point}: {}", shown(&output));
-        false
     }
-
-    fn job(&self) -> (String, String) {
-        let list: serde_json::Value =
-            serde_json::from_str(&self.ok(&["-o", "json", "job", "list"])).unwrap();
-        let text = |name: &str| list["jobs"][0][name].as_str().unwrap().to_owned();
-        (text("id"), text("phase"))
-    }
-
-    /// Resumes until the job is over.
-    fn finish(&self) {
-        let (id, _) = self.job();
-        for _ in 0..5 {
-            let output = self.run(&["job", "resume", &id]);
-            let (_, phase) = self.job();
-            if phase == "done" || phase == "cancelled" {
-                return;
-            }
-            println!("{phase}: {}", shown(&output));
-        }
-        panic!("job {id} does not end: {:?}", self.job());
-    }
-}
-
-fn shown(output: &Output) -> String {
-    format!(
-        "{}\n{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    fleet
 }
 
 const ADD: [&str; 4] = ["rebalance", "--add-instance", "rds-3", "--yes"];
@@ -436,7 +356,7 @@ fn seed() -> u64 {
 
 on_each_engine! {
     async fn a_move_under_writers_brings_every_acknowledged_write_once(engine) {
-        let fleet = Fleet::new(engine).await;
+        let fleet = filled(engine).await;
         let writers = Writers::start(&fleet.sandbox, seed());
         tokio::time::sleep(Duration::from_millis(300)).await;
         fleet.ok(&ADD);
@@ -454,7 +374,7 @@ on_each_engine! {
     }
 
     async fn killed_at_every_step_under_writers_nothing_is_lost(engine) {
-        let fleet = Fleet::new(engine).await;
+        let fleet = filled(engine).await;
         let seed = seed();
         let writers = Writers::start(&fleet.sandbox, seed);
         let mut kills = 0;
@@ -478,7 +398,7 @@ on_each_engine! {
     }
 
     async fn killed_at_any_moment_and_cancelled_the_source_has_everything(engine) {
-        let fleet = Fleet::new(engine).await;
+        let fleet = filled(engine).await;
         let seed = seed();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let writers = Writers::start(&fleet.sandbox, seed);
@@ -609,7 +529,7 @@ on_each_engine! {
     }
 
     async fn a_signal_at_the_fence_leaves_nobody_refused(engine) {
-        let fleet = Fleet::new(engine).await;
+        let fleet = filled(engine).await;
         let mut child = fleet.command(&ADD)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::piped())

@@ -4,18 +4,16 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Output, Stdio};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Row, Value};
+
 use serde_json::Value as Json;
-use support::{Engine, Guarded, SHARDCTL, conn, on_each_engine, servers};
-use tempfile::TempDir;
+use support::fleet::{Fleet, Rows, shown};
+use support::{Engine, conn, on_each_engine};
 
 const TOPOLOGY: &str = "\
 version: 1
@@ -55,221 +53,59 @@ tables:
       ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
 ";
 
-/// A fleet of two instances with six schemas, and a third instance that has nothing.
-struct Fleet {
-    sandbox: Guarded,
-    dir: TempDir,
-}
-
-type Rows = BTreeMap<String, Vec<Vec<Value>>>;
-
-impl Fleet {
-    async fn new(engine: Engine, topology: &str) -> Self {
-        let fleet = Self {
-            sandbox: servers(engine, 3).await,
-            dir: tempfile::tempdir().unwrap(),
-        };
-        std::fs::write(fleet.file(), topology).unwrap();
-        fleet.ok(&["create"]);
-        fleet
-    }
-
-    /// The usual fleet with some rows; one table has enough for several batches.
-    async fn filled(engine: Engine) -> Self {
-        let fleet = Self::new(engine, TOPOLOGY).await;
-        for shard in 0..6 {
-            let mut conn = conn(&fleet.sandbox, if shard < 3 { "rds-1" } else { "rds-2" }).await;
-            let rows = if shard == 2 { 12_000 } else { 150 };
-            conn.query_drop(format!("USE shop_{shard:02}"))
-                .await
-                .unwrap();
-            for part in (0..rows).collect::<Vec<u32>>().chunks(3_000) {
-                let values: Vec<String> = part
-                    .iter()
-                    .map(|n| {
-                        let id = n * 6 + shard + 6;
-                        let note = if n % 3 == 0 {
-                            "NULL".to_owned()
-                        } else {
-                            format!("'n\\n\\t\\\\{n}'")
-                        };
-                        format!("({id}, '名前 {n}', {note})")
-                    })
-                    .collect();
-                conn.query_drop(format!(
-                    "INSERT INTO member_{shard:02} VALUES {}",
-                    values.join(",")
-                ))
-                .await
-                .unwrap();
-            }
-            let values: Vec<String> = (0..100)
+/// Two instances with six schemas and some rows, and a third with nothing; one table has enough for several batches.
+async fn filled(engine: Engine) -> Fleet {
+    let fleet = Fleet::new(engine, 3, TOPOLOGY).await;
+    for shard in 0..6 {
+        let mut conn = conn(&fleet.sandbox, if shard < 3 { "rds-1" } else { "rds-2" }).await;
+        let rows = if shard == 2 { 12_000 } else { 150 };
+        conn.query_drop(format!("USE shop_{shard:02}"))
+            .await
+            .unwrap();
+        for part in (0..rows).collect::<Vec<u32>>().chunks(3_000) {
+            let values: Vec<String> = part
+                .iter()
                 .map(|n| {
-                    let id = (n % 7) * 6 + shard;
-                    format!(
-                        "({id}, 'Zo\u{eb} {}', '2024-01-{:02} 10:00:00.{n:03}')",
-                        n % 9,
-                        n % 28 + 1
-                    )
+                    let id = n * 6 + shard + 6;
+                    let note = if n % 3 == 0 {
+                        "NULL".to_owned()
+                    } else {
+                        format!("'n\\n\\t\\\\{n}'")
+                    };
+                    format!("({id}, '名前 {n}', {note})")
                 })
                 .collect();
             conn.query_drop(format!(
-                "INSERT INTO login_{shard:02} VALUES {}",
+                "INSERT INTO member_{shard:02} VALUES {}",
                 values.join(",")
             ))
             .await
             .unwrap();
-            // A gap above the highest id, which AUTO_INCREMENT must keep.
-            conn.query_drop(format!(
-                "ALTER TABLE member_{shard:02} AUTO_INCREMENT = 200000"
-            ))
-            .await
-            .unwrap();
         }
-        fleet
-    }
-
-    fn file(&self) -> String {
-        self.dir.path().join("topology.yaml").display().to_string()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(SHARDCTL);
-        command
-            .args(["--sandbox", self.sandbox.name(), "--topology", &self.file()])
-            .args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", shown(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Starts a run that kills itself at this pause point. Whether it came there.
-    fn killed_at(&self, point: &str, args: &[&str]) -> bool {
-        let output = self
-            .command(args)
-            .env("SHARDCTL_STOP_AT", point)
-            .output()
-            .unwrap();
-        if output.status.signal() == Some(9) {
-            return true;
-        }
-        assert!(output.status.success(), "{point}: {}", shown(&output));
-        false
-    }
-
-    fn start(&self, args: &[&str]) -> Child {
-        self.command(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
-    fn jobs(&self) -> Vec<Json> {
-        let list: Json = serde_json::from_str(&self.ok(&["-o", "json", "job", "list"])).unwrap();
-        list["jobs"].as_array().unwrap().clone()
-    }
-
-    /// The newest job's id and phase.
-    fn job(&self) -> (String, String) {
-        let job = self.jobs().remove(0);
-        let text = |name: &str| job[name].as_str().unwrap().to_owned();
-        (text("id"), text("phase"))
-    }
-
-    /// Every table of the schemas, hidden ones too, by instance.
-    async fn tables(&self) -> BTreeSet<String> {
-        let mut all = BTreeSet::new();
-        for instance in ["rds-1", "rds-2", "rds-3"] {
-            let mut conn = conn(&self.sandbox, instance).await;
-            let names: Vec<(String, Option<String>)> = conn
-                .query(
-                    "SELECT s.SCHEMA_NAME, t.TABLE_NAME FROM information_schema.SCHEMATA s \
-                     LEFT JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = s.SCHEMA_NAME \
-                     WHERE s.SCHEMA_NAME LIKE 'shop%'",
+        let values: Vec<String> = (0..100)
+            .map(|n| {
+                let id = (n % 7) * 6 + shard;
+                format!(
+                    "({id}, 'Zo\u{eb} {}', '2024-01-{:02} 10:00:00.{n:03}')",
+                    n % 9,
+                    n % 28 + 1
                 )
-                .await
-                .unwrap();
-            for (schema, table) in names {
-                all.insert(format!("{instance}/{schema}.{}", table.unwrap_or_default()));
-            }
-        }
-        all
+            })
+            .collect();
+        conn.query_drop(format!(
+            "INSERT INTO login_{shard:02} VALUES {}",
+            values.join(",")
+        ))
+        .await
+        .unwrap();
+        // A gap above the highest id, which AUTO_INCREMENT must keep.
+        conn.query_drop(format!(
+            "ALTER TABLE member_{shard:02} AUTO_INCREMENT = 200000"
+        ))
+        .await
+        .unwrap();
     }
-
-    /// What the tables hold, by schema and table, wherever they lie. Definitions are in it.
-    async fn rows(&self) -> Rows {
-        let mut all = Rows::new();
-        for address in self.tables().await {
-            let (instance, name) = address.split_once('/').unwrap();
-            if name.ends_with('.') {
-                // A schema without tables, as a prepared target is.
-                continue;
-            }
-            let mut conn = conn(&self.sandbox, instance).await;
-            conn.query_drop("SET NAMES binary").await.unwrap();
-            let mut rows: Vec<Vec<Value>> = conn
-                .query(format!("SELECT * FROM {name}"))
-                .await
-                .unwrap()
-                .into_iter()
-                .map(|row: Row| row.unwrap())
-                .collect();
-            let definition: Option<Row> = conn
-                .query_first(format!("SHOW CREATE TABLE {name}"))
-                .await
-                .unwrap();
-            rows.push(definition.unwrap().unwrap());
-            assert!(
-                all.insert(name.to_owned(), rows).is_none(),
-                "{name} is there twice"
-            );
-        }
-        all
-    }
-
-    async fn progress_left(&self) -> u64 {
-        let mut left = 0;
-        for instance in ["rds-1", "rds-2", "rds-3"] {
-            let mut conn = conn(&self.sandbox, instance).await;
-            let count: Result<Option<u64>, _> = conn
-                .query_first("SELECT COUNT(*) FROM _shardctl.copy_progress")
-                .await;
-            left += count.ok().flatten().unwrap_or_default();
-        }
-        left
-    }
-
-    /// The newest shard map's version on each instance.
-    async fn versions(&self) -> Vec<Option<u64>> {
-        let mut versions = Vec::new();
-        for instance in ["rds-1", "rds-2", "rds-3"] {
-            let mut conn = conn(&self.sandbox, instance).await;
-            versions.push(
-                conn.query_first("SELECT MAX(version) FROM _shardctl.shard_map")
-                    .await
-                    .unwrap(),
-            );
-        }
-        versions
-    }
-}
-
-fn shown(output: &Output) -> String {
-    format!(
-        "{}\n{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    fleet
 }
 
 fn same(before: &Rows, after: &Rows, when: &str) {
@@ -311,7 +147,7 @@ fn placed(shards: &[(u32, u32)]) -> BTreeSet<String> {
 
 on_each_engine! {
     async fn a_move_brings_every_row_and_leaves_nothing_behind(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
 
         let dry = fleet.ok(&["rebalance", "--add-instance", "rds-3", "--dry-run"]);
@@ -341,7 +177,7 @@ on_each_engine! {
     }
 
     async fn a_fence_that_cannot_close_is_taken_away_again(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
         // The second schema of the move is in use for good; the first one is fenced by then.
         let mut holder = conn(&fleet.sandbox, "rds-2").await;
@@ -361,7 +197,7 @@ on_each_engine! {
     }
 
     async fn a_kept_source_is_dropped_by_finish_only(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         fleet.ok(&[&ADD[..], &["--keep-source"][..]].concat());
         let (id, phase) = fleet.job();
         assert_eq!(phase, "watch");
@@ -380,7 +216,7 @@ on_each_engine! {
     }
 
     async fn a_run_killed_at_any_point_is_resumed_to_the_same_end(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
         let mut points: Vec<String> = ["prepare", "fence", "copy", "compare", "commit", "publish", "drop"]
             .iter()
@@ -406,7 +242,7 @@ on_each_engine! {
     }
 
     async fn a_job_cancelled_before_the_switch_leaves_the_source_as_it_was(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
         let points = ["before prepare", "after prepare", "before fence", "within fence 1",
                       "after fence", "within copy 2", "after copy", "after compare",
@@ -449,7 +285,7 @@ on_each_engine! {
     }
 
     async fn a_wrong_copy_is_found_and_named_and_never_switched(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
         for (harm, named) in [
             ("UPDATE {m} SET note = 'x' WHERE id = 6014", "id = 6014 has other values"),
@@ -488,7 +324,7 @@ on_each_engine! {
     }
 
     async fn what_cannot_move_is_refused_all_at_once(engine) {
-        let fleet = Fleet::new(engine, TOPOLOGY).await;
+        let fleet = Fleet::new(engine, 3, TOPOLOGY).await;
         let mut source = conn(&fleet.sandbox, "rds-1").await;
         for sql in [
             "USE shop_02",
@@ -527,7 +363,7 @@ on_each_engine! {
     }
 
     async fn a_second_operator_is_told_who_runs_and_ctrl_c_stops_safely(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
         // An open transaction holds the fence up.
         let mut holder = conn(&fleet.sandbox, "rds-1").await;
@@ -563,7 +399,7 @@ on_each_engine! {
     }
 
     async fn a_run_that_slept_through_its_lease_can_do_no_harm(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
         let mut holder = conn(&fleet.sandbox, "rds-1").await;
         holder.query_drop("START TRANSACTION").await.unwrap();
@@ -598,7 +434,7 @@ on_each_engine! {
     }
 
     async fn a_killed_server_stops_the_run_and_it_is_resumed(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
         for victim in ["rds-3", "rds-2"] {
             let mut holder = conn(&fleet.sandbox, "rds-1").await;
@@ -622,7 +458,7 @@ on_each_engine! {
     }
 
     async fn an_application_that_keeps_writing_loses_nothing(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let stop = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = [(2u32, "rds-1"), (5, "rds-2")]
             .into_iter()
@@ -707,7 +543,7 @@ on_each_engine! {
         PRIMARY KEY (k, id, kb, kd)
       ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4
 ");
-        let fleet = Fleet::new(engine, &format!("{TOPOLOGY}{everything}")).await;
+        let fleet = Fleet::new(engine, 3, &format!("{TOPOLOGY}{everything}")).await;
         let mut source = conn(&fleet.sandbox, "rds-1").await;
         source
             .query_drop("SET NAMES utf8mb4, time_zone='+00:00', sql_mode='ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'")
@@ -789,7 +625,7 @@ on_each_engine! {
     }
 
     async fn a_lost_target_keeps_no_source_fenced(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let before = fleet.rows().await;
         for abandon in [false, true] {
             assert!(fleet.killed_at("within copy 2", &ADD));
@@ -845,7 +681,7 @@ on_each_engine! {
     }
 
     async fn an_open_job_is_named_by_all_that_it_is_in_the_way_of(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         assert!(fleet.killed_at("within copy 2", &ADD));
         let (id, _) = fleet.job();
         let tables = fleet.tables().await;
@@ -870,7 +706,7 @@ on_each_engine! {
     }
 
     async fn a_status_without_the_control_instance_says_what_it_does_not_know(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         fleet.sandbox.kill("rds-1").unwrap();
         let output = fleet.run(&["-o", "json", "status"]);
         assert_eq!(output.status.code(), Some(3), "{}", shown(&output));
@@ -886,7 +722,7 @@ on_each_engine! {
     }
 
     async fn a_sigterm_stops_a_run_as_safely_as_ctrl_c(engine) {
-        let fleet = Fleet::filled(engine).await;
+        let fleet = filled(engine).await;
         let mut holder = conn(&fleet.sandbox, "rds-1").await;
         holder.query_drop("START TRANSACTION").await.unwrap();
         holder.query_drop("SELECT * FROM shop_02.member_02 LIMIT 1").await.unwrap();

@@ -4,11 +4,9 @@
 
 mod support;
 
-use std::process::{Command, Output};
-
 use mysql_async::prelude::Queryable;
-use support::{Engine, Guarded, SHARDCTL, conn, on_each_engine, servers};
-use tempfile::TempDir;
+use support::fleet::{Fleet, shown};
+use support::{Engine, conn, on_each_engine};
 
 const TOPOLOGY: &str = "\
 version: 1
@@ -58,109 +56,72 @@ tables:
     ddl: CREATE TABLE region (id INT NOT NULL PRIMARY KEY, name VARCHAR(20)) ENGINE=InnoDB
 ";
 
-struct Fleet {
-    sandbox: Guarded,
-    dir: TempDir,
+/// 400 members, one in ten without an account, placed by the rules written out anew here.
+async fn filled(engine: Engine) -> Fleet {
+    let fleet = Fleet::new(engine, 2, TOPOLOGY).await;
+    for shard in 0..4u32 {
+        sql(
+            &fleet,
+            shard,
+            &format!("INSERT INTO shop_{shard:02}.region VALUES (1, 'north'), (2, NULL)"),
+        )
+        .await;
+    }
+    for shard in 0..4u32 {
+        sql(
+            &fleet,
+            shard,
+            &format!("INSERT INTO shop_{shard:02}.visit_{shard:02} VALUES ({shard}, {shard})"),
+        )
+        .await;
+    }
+    for id in 1..=400i64 {
+        let account = (id % 10 != 0).then(|| format!("账户{id}"));
+        // mod over all physical tables, two in each schema.
+        let number = (id % 8) as u32;
+        let value = account
+            .as_ref()
+            .map_or("NULL".to_owned(), |text| format!("'{text}'"));
+        sql(
+            &fleet,
+            number / 2,
+            &format!(
+                "INSERT INTO shop_{:02}.member_{number:02} VALUES ({id}, {value})",
+                number / 2
+            ),
+        )
+        .await;
+        if let Some(account) = account {
+            let shard = crc32fast::hash(account.as_bytes()) % 4;
+            sql(&fleet, shard, &format!("INSERT INTO shop_{shard:02}.member_account_{shard:02} VALUES ('{account}', {id})"))
+                .await;
+        }
+    }
+    fleet
 }
 
-impl Fleet {
-    /// 400 members, one in ten without an account, placed by the rules written out anew here.
-    async fn new(engine: Engine) -> Self {
-        let fleet = Self {
-            sandbox: servers(engine, 2).await,
-            dir: tempfile::tempdir().unwrap(),
-        };
-        std::fs::write(fleet.file(), TOPOLOGY).unwrap();
-        let created = fleet.run(&["create"]);
-        assert!(created.status.success(), "{}", shown(&created));
-        for shard in 0..4u32 {
-            fleet
-                .sql(
-                    shard,
-                    &format!("INSERT INTO shop_{shard:02}.region VALUES (1, 'north'), (2, NULL)"),
-                )
-                .await;
-        }
-        for shard in 0..4u32 {
-            fleet
-                .sql(
-                    shard,
-                    &format!(
-                        "INSERT INTO shop_{shard:02}.visit_{shard:02} VALUES ({shard}, {shard})"
-                    ),
-                )
-                .await;
-        }
-        for id in 1..=400i64 {
-            let account = (id % 10 != 0).then(|| format!("账户{id}"));
-            // mod over all physical tables, two in each schema.
-            let number = (id % 8) as u32;
-            let value = account
-                .as_ref()
-                .map_or("NULL".to_owned(), |text| format!("'{text}'"));
-            fleet
-                .sql(
-                    number / 2,
-                    &format!(
-                        "INSERT INTO shop_{:02}.member_{number:02} VALUES ({id}, {value})",
-                        number / 2
-                    ),
-                )
-                .await;
-            if let Some(account) = account {
-                let shard = crc32fast::hash(account.as_bytes()) % 4;
-                fleet
-                    .sql(shard, &format!("INSERT INTO shop_{shard:02}.member_account_{shard:02} VALUES ('{account}', {id})"))
-                    .await;
-            }
-        }
-        fleet
-    }
-
-    fn file(&self) -> String {
-        self.dir.path().join("topology.yaml").display().to_string()
-    }
-
-    async fn sql(&self, shard: u32, sql: &str) {
-        let mut conn = conn(&self.sandbox, if shard < 2 { "rds-1" } else { "rds-2" }).await;
-        conn.query_drop("SET NAMES utf8mb4").await.unwrap();
-        conn.query_drop(sql).await.unwrap();
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(SHARDCTL)
-            .args(["--sandbox", self.sandbox.name(), "--topology", &self.file()])
-            .args(args)
-            .output()
-            .unwrap()
-    }
-
-    /// The faults that `verify` names, and its exit code.
-    fn faults(&self) -> (Option<i32>, String) {
-        let output = self.run(&["verify"]);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.stderr.is_empty(), "{}", shown(&output));
-        let faults: Vec<&str> = said
-            .lines()
-            .filter_map(|line| line.strip_prefix("FAULT: "))
-            .collect();
-        (output.status.code(), faults.join("\n"))
-    }
+async fn sql(fleet: &Fleet, shard: u32, sql: &str) {
+    let mut conn = conn(&fleet.sandbox, if shard < 2 { "rds-1" } else { "rds-2" }).await;
+    conn.query_drop("SET NAMES utf8mb4").await.unwrap();
+    conn.query_drop(sql).await.unwrap();
 }
 
-fn shown(output: &Output) -> String {
-    format!(
-        "{}\n{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+/// The faults that `verify` names, and its exit code.
+fn faults_of(fleet: &Fleet) -> (Option<i32>, String) {
+    let output = fleet.run(&["verify"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.stderr.is_empty(), "{}", shown(&output));
+    let faults: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("FAULT: "))
+        .collect();
+    (output.status.code(), faults.join("\n"))
 }
 
 on_each_engine! {
     async fn a_sound_fleet_passes_and_every_fault_is_named(engine) {
-        let fleet = Fleet::new(engine).await;
-        assert_eq!(fleet.faults(), (Some(0), String::new()));
+        let fleet = filled(engine).await;
+        assert_eq!(faults_of(&fleet), (Some(0), String::new()));
 
         for (shard, harm, mend, named) in [
             (
@@ -209,19 +170,18 @@ on_each_engine! {
                 "rds-2/shop_03.region with 2 rows is not equal to rds-1/shop_00.region with 2",
             ),
         ] {
-            fleet.sql(shard, harm).await;
-            let (code, faults) = fleet.faults();
+            sql(&fleet, shard, harm).await;
+            let (code, faults) = faults_of(&fleet);
             assert_eq!(code, Some(1), "{harm}");
             assert!(faults.contains(named), "{harm}: {faults}");
-            fleet.sql(shard, mend).await;
-            assert_eq!(fleet.faults(), (Some(0), String::new()), "{mend}");
+            sql(&fleet, shard, mend).await;
+            assert_eq!(faults_of(&fleet), (Some(0), String::new()), "{mend}");
         }
     }
 
     async fn a_shard_key_of_another_type_is_a_fault_and_its_rows_are_not_trusted(engine) {
-        let fleet = Fleet::new(engine).await;
-        fleet
-            .sql(2, "ALTER TABLE shop_02.visit_02 MODIFY member VARCHAR(20) NOT NULL")
+        let fleet = filled(engine).await;
+        sql(&fleet, 2, "ALTER TABLE shop_02.visit_02 MODIFY member VARCHAR(20) NOT NULL")
             .await;
         let output = fleet.run(&["verify", "--table", "visit"]);
         assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
@@ -231,7 +191,7 @@ on_each_engine! {
     }
 
     async fn a_file_of_another_cluster_is_not_verified_against(engine) {
-        let fleet = Fleet::new(engine).await;
+        let fleet = filled(engine).await;
         let other = std::fs::read_to_string(fleet.file()).unwrap().replace("cluster: shop", "cluster: mall");
         std::fs::write(fleet.file(), other).unwrap();
         let output = fleet.run(&["verify"]);

@@ -20,6 +20,7 @@
 //!   instances than it has. Fast. For tests that keep to schemas of their own ([`fresh_schema`])
 //!   and neither stop servers nor change global settings.
 //! - [`servers`]: servers of the test's own, which it may kill, restart and configure.
+//! - [`fleet`]: servers of the test's own with a topology, and the program run on them.
 //! - [`world`]: a fleet and one schema with the same rows, to compare answers.
 //! - [`is_installed`] and [`on_each_engine`]: an engine that is not installed is said aloud on
 //!   stderr, and is a failure where the environment says `CI=true`.
@@ -33,6 +34,7 @@
     reason = "each test binary uses a part of this"
 )]
 
+pub mod fleet;
 pub mod world;
 
 use std::future::Future;
