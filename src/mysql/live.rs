@@ -286,7 +286,7 @@ pub struct Applier {
     server: Server,
     conn: Conn,
     job: String,
-    source: InstanceName,
+    stream: String,
     epoch: u64,
     is_open: bool,
     bytes_max: usize,
@@ -300,7 +300,7 @@ impl Applier {
     pub async fn open(
         server: &Server,
         job: &str,
-        source: &InstanceName,
+        stream: &str,
         epoch: u64,
     ) -> Result<(Self, Option<Position>)> {
         let mut conn = server.conn().await?;
@@ -308,10 +308,10 @@ impl Applier {
         conn.query_drop(COPY_SESSION).await.map_err(failed)?;
         conn.exec_drop(
             format!(
-                "INSERT INTO {SCHEMA}.stream_progress (job, source, epoch, saves) VALUES (?, ?, ?, 0) \
+                "INSERT INTO {SCHEMA}.stream_progress (job, stream, epoch, saves) VALUES (?, ?, ?, 0) \
                  ON DUPLICATE KEY UPDATE epoch = GREATEST(epoch, VALUES(epoch))"
             ),
-            (job, source.as_str(), epoch),
+            (job, stream, epoch),
         )
         .await
         .map_err(failed)?;
@@ -319,9 +319,9 @@ impl Applier {
             .exec_first(
                 format!(
                     "SELECT epoch, position FROM {SCHEMA}.stream_progress \
-                     WHERE job = ? AND source = ?"
+                     WHERE job = ? AND stream = ?"
                 ),
-                (job, source.as_str()),
+                (job, stream),
             )
             .await
             .map_err(failed)?;
@@ -346,7 +346,7 @@ impl Applier {
             server: server.clone(),
             conn,
             job: job.to_owned(),
-            source: source.clone(),
+            stream: stream.to_owned(),
             epoch,
             is_open: false,
             bytes_max: packet.unwrap_or(1 << 20) / 3,
@@ -489,14 +489,9 @@ impl Applier {
             .exec_drop(
                 format!(
                     "UPDATE {SCHEMA}.stream_progress SET position = ?, saves = saves + 1 \
-                     WHERE job = ? AND source = ? AND epoch = ?"
+                     WHERE job = ? AND stream = ? AND epoch = ?"
                 ),
-                (
-                    position.to_string(),
-                    &self.job,
-                    self.source.as_str(),
-                    self.epoch,
-                ),
+                (position.to_string(), &self.job, &self.stream, self.epoch),
             )
             .await;
         saved.map_err(|cause| failed(&self.server, &cause))?;
@@ -552,9 +547,9 @@ fn any_of(shape: &TableShape, keys: &[Vec<Value>]) -> String {
 /// Keeps a target's stream progress in its control tables; there on every instance.
 pub(super) const PROGRESS_TABLE: &str = "stream_progress (\
      job VARCHAR(32) NOT NULL, \
-     source VARCHAR(128) NOT NULL, \
+     stream VARCHAR(160) NOT NULL, \
      epoch BIGINT UNSIGNED NOT NULL, \
      position LONGTEXT NULL, \
      saves BIGINT UNSIGNED NOT NULL, \
-     PRIMARY KEY (job, source)) \
+     PRIMARY KEY (job, stream)) \
      ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin";

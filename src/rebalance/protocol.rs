@@ -59,7 +59,7 @@ mod job;
 mod phase;
 
 pub use self::event::{Effect, Event, Misplaced};
-pub use self::job::{Evidence, FORMAT, Job, Kind, LogPlace, SchemaMove, Suspects, TableMove};
+pub use self::job::{Evidence, FORMAT, Job, Kind, LogPlace, SchemaMove, Suspects, TableMove, Way};
 pub use self::phase::{Owner, Phase};
 
 /// The protocol: the job after the event and what to do then. The job is saved before the effect

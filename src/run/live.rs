@@ -1,4 +1,8 @@
-//! Following the sources' logs and applying them to the targets, beside the copy.
+//! Following the logs of one side of a job and applying them to the other: the sources' to the
+//! targets beside the copy, and once the targets own the rows, theirs back to the sources.
+//!
+//! Whichever way it goes, the log has the tables under their visible names, and they are written to
+//! under their hidden ones. In what follows "source" is where the log is read.
 //!
 //! One task reads a source's log, so that every change is known the moment it arrives; one applies
 //! it. What is applied becomes visible transaction by transaction, in the source's order. A stream
@@ -17,7 +21,7 @@ use crate::mysql::tail::{Start, Tail, TailOptions, current_position, table_shape
 use crate::mysql::{Server, Servers};
 use crate::names::{InstanceName, TableName};
 use crate::rebalance::apply::coalesce;
-use crate::rebalance::protocol::{Job, LogPlace};
+use crate::rebalance::protocol::{Job, LogPlace, Way};
 use crate::rows::binlog::{Item, Rename};
 use crate::rows::change::RowChange;
 use crate::rows::position::Position;
@@ -46,18 +50,24 @@ struct Source {
 }
 
 impl Live {
-    /// Begins to follow every source of the job, behind what its targets have saved.
+    /// Begins to follow the logs at these places, behind what has been saved of them.
     ///
     /// # Errors
     /// A server cannot be asked, or a log cannot be followed.
-    pub async fn start(servers: &Servers, job: &Job, epoch: u64) -> Result<Self> {
+    pub async fn start(
+        servers: &Servers,
+        job: &Job,
+        way: Way,
+        places: &[LogPlace],
+        epoch: u64,
+    ) -> Result<Self> {
         let mut live = Self {
             tables: HashMap::new(),
             sources: BTreeMap::new(),
             failed: Arc::default(),
         };
-        for place in &job.positions {
-            let own = tables_of(servers, job, &place.instance).await?;
+        for place in places {
+            let own = tables_of(servers, job, way, &place.instance).await?;
             for table in &own {
                 live.tables.insert(table.hidden.clone(), table.clone());
             }
@@ -65,6 +75,7 @@ impl Live {
                 servers: servers.clone(),
                 source: servers.get(&place.instance)?.clone(),
                 job: job.id.clone(),
+                stream: stream_name(way, &place.instance),
                 epoch,
                 place: place.clone(),
                 tables: own,
@@ -166,15 +177,24 @@ impl Live {
     }
 }
 
-/// Reads where the logs of a job's sources end.
+/// The name of a stream in the progress that is saved of it.
+fn stream_name(way: Way, instance: &InstanceName) -> String {
+    match way {
+        // An instance may be a source and a target of one job.
+        Way::Forward => format!("forward {instance}"),
+        Way::Back => format!("back {instance}"),
+    }
+}
+
+/// Reads where the logs that are followed this way end.
 ///
 /// # Errors
 /// A server cannot be asked, or writes no log.
-pub async fn positions(servers: &Servers, job: &Job) -> Result<Vec<LogPlace>> {
+pub async fn positions(servers: &Servers, job: &Job, way: Way) -> Result<Vec<LogPlace>> {
     let mut names: Vec<InstanceName> = job
         .moves
         .iter()
-        .map(|schema| schema.at.from.clone())
+        .map(|schema| way.from(&schema.at).clone())
         .collect();
     names.sort();
     names.dedup();
@@ -210,6 +230,7 @@ pub fn position_of(place: &LogPlace) -> Result<Position> {
 async fn tables_of(
     servers: &Servers,
     job: &Job,
+    way: Way,
     instance: &InstanceName,
 ) -> Result<Vec<Arc<LiveTable>>> {
     let server = servers.get(instance)?;
@@ -218,11 +239,11 @@ async fn tables_of(
     for schema in job
         .moves
         .iter()
-        .filter(|schema| schema.at.from == *instance)
+        .filter(|schema| way.from(&schema.at) == instance)
     {
         for table in &schema.tables {
             let name = schema.at.schema.as_str();
-            // A resumed job may find it fenced; its columns are the same.
+            // It may be fenced, or not published yet; its columns are the same.
             let shape = table_shape(server, &mut conn, name, table.table.as_str()).await;
             let mut shape = match shape {
                 Ok(shape) => shape,
@@ -233,7 +254,7 @@ async fn tables_of(
                 schema: schema.at.schema.clone(),
                 table: table.table.clone(),
                 hidden: table.hidden.clone(),
-                target: schema.at.to.clone(),
+                target: way.to(&schema.at).clone(),
                 shape: Arc::new(shape),
                 gate: Arc::default(),
                 touched: Mutex::new(Touched::default()),
@@ -248,6 +269,7 @@ struct Follower {
     servers: Servers,
     source: Server,
     job: String,
+    stream: String,
     epoch: u64,
     place: LogPlace,
     tables: Vec<Arc<LiveTable>>,
@@ -285,7 +307,7 @@ impl Follower {
         for target in self.targets() {
             let server = self.servers.get(&target)?;
             let (applier, saved) =
-                Applier::open(server, &self.job, self.source.name(), self.epoch).await?;
+                Applier::open(server, &self.job, &self.stream, self.epoch).await?;
             appliers.insert(target.clone(), applier);
             let saved = saved.unwrap_or_else(|| first.clone());
             ahead.insert(target, saved.clone());

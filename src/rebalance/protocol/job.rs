@@ -30,6 +30,33 @@ impl Kind {
     }
 }
 
+/// Which way rows flow: a log is followed on one side and applied on the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// From the sources to the targets.
+    Forward,
+    /// From the targets, once they own the rows, back to the sources.
+    Back,
+}
+
+impl Way {
+    /// The instance of this move whose log is followed.
+    pub fn from(self, at: &Move) -> &InstanceName {
+        match self {
+            Way::Forward => &at.from,
+            Way::Back => &at.to,
+        }
+    }
+
+    /// The instance of this move that it is applied to.
+    pub fn to(self, at: &Move) -> &InstanceName {
+        match self {
+            Way::Forward => &at.to,
+            Way::Back => &at.from,
+        }
+    }
+}
+
 /// One physical table of a moving schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TableMove {

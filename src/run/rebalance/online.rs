@@ -12,7 +12,9 @@ use crate::mysql::fence::{counter, counts_by_secondary_index, has_unique_index, 
 use crate::mysql::{Server, Servers, checksum, inspect, live, moving, tail};
 use crate::names::{InstanceName, TableName};
 use crate::rebalance::moves::Move;
-use crate::rebalance::protocol::{Effect, Event, Evidence, Job, SchemaMove, Suspects, TableMove};
+use crate::rebalance::protocol::{
+    Effect, Event, Evidence, Job, SchemaMove, Suspects, TableMove, Way,
+};
 use crate::run::live::{Live, position_of, positions};
 
 /// How long writers may be refused before the source is opened again.
@@ -67,13 +69,16 @@ pub(super) async fn problems(servers: &Servers, moves: &[Move]) -> Result<Vec<St
 impl Run<'_> {
     async fn live(&self, job: &Job) -> Result<&Live> {
         self.live
-            .get_or_try_init(|| Live::start(self.servers, job, self.journal.epoch()))
+            .get_or_try_init(|| {
+                let epoch = self.journal.epoch();
+                Live::start(self.servers, job, Way::Forward, &job.positions, epoch)
+            })
             .await
     }
 
     pub(super) async fn read_positions(&self, job: &Job) -> Result<Event> {
         self.observer.begins(job, Effect::ReadPositions, None);
-        let positions = positions(self.servers, job).await?;
+        let positions = positions(self.servers, job, Way::Forward).await?;
         Ok(Event::Located { positions })
     }
 
@@ -325,7 +330,7 @@ impl Run<'_> {
         }
         self.fence(job).await?;
         // Read behind the last renaming: behind every change of what was renamed.
-        let positions = positions(self.servers, job).await?;
+        let positions = positions(self.servers, job, Way::Forward).await?;
         Ok(Event::FencedAt { positions })
     }
 
