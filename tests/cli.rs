@@ -560,7 +560,8 @@ fn help_of_query() {
     Usage: shardctl query [OPTIONS] [SQL]
 
     Arguments:
-      [SQL]  The statement; - reads it from standard input
+      [SQL]  The statement; - reads it from standard input. Without one: an interactive shell in a
+             terminal, else the statements of standard input, each ended by ;
 
     Options:
       -f, --file <FILE>               Read the statement from this file
@@ -576,6 +577,8 @@ fn help_of_query() {
           --max-shards <N>            Refuse to ask more shards than this
           --max-rows <N>              Refuse an answer of more rows [default: 100000]
           --timeout <SECONDS>         End the statements after so many seconds [default: 60]
+          --force                     Go on after a statement that failed, where standard input has
+                                      several
           --no-gather                 Refuse what would have to be gathered on a scratch server
           --scratch <INSTANCE>        Gather on this instance of the topology [default: the topology's
                                       query.scratch, else a private server of the installed binaries]
@@ -604,6 +607,8 @@ fn help_of_query() {
       shardctl query "SELECT c.* FROM member m JOIN member_company c USING (memberId) LIMIT 9"
       shardctl query --by-shard "SELECT COUNT(*) FROM member"
       shardctl query -o csv -f report.sql
+      shardctl query                        # an interactive shell; \h in it lists its commands
+      shardctl query --force < many.sql
     "#);
 }
 
@@ -1402,6 +1407,12 @@ fn statements_that_are_not_answered_say_why() {
     -- stderr
     error: the statement is refused
       cause:  SLEEP() is refused: it sleeps, locks or reads files
+    "#);
+    insta::assert_snapshot!(shardctl(&["query"]), @r#"
+    exit code 2
+    -- stderr
+    error: there is no statement
+      next:   give one, a file with -f, or several on standard input
     "#);
     insta::assert_snapshot!(shardctl(&["query", "SELEC 1"]), @r#"
     exit code 2

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
-use super::query::{Printer, hint};
+use super::statement::{How, Printer, hint};
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::mysql::credentials::Credentials;
@@ -15,10 +15,7 @@ use crate::query::Refusal;
 use crate::query::gather::Gather;
 use crate::report;
 use crate::report::gather::{GatherPart, GatherReport, GatherTable};
-use crate::run::gather::{
-    GatherOptions, Gathering, Looked, SCRATCH_CONNECTIONS, SHARD_CONNECTIONS, check_engines,
-    instances,
-};
+use crate::run::gather::{GatherOptions, Gathering, Looked, SCRATCH_CONNECTIONS, check_engines};
 use crate::run::interrupt::Requests;
 use crate::run::query::Running;
 use crate::sandbox::{Durability, Engine, Home, InUse, Options};
@@ -52,77 +49,110 @@ pub(super) struct GatherArgs {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) gather: &'a GatherArgs,
-    pub(super) explain: bool,
+    pub(super) how: How,
     pub(super) max_shards: Option<usize>,
     pub(super) rows_max: u64,
     pub(super) timeout: Duration,
 }
 
 /// Where the statement runs.
-struct ScratchServer {
+pub(super) struct ScratchServer {
     server: Server,
     /// Keeps the private server for as long as we use it.
     _private: Option<InUse>,
 }
 
-/// Answers a statement that the shards cannot answer each for itself.
-pub(super) async fn run(
-    cx: &mut Context,
-    asked: Asked<'_>,
-    topology: &Topology,
-    gather: &Gather,
-    refusal: &Refusal,
-) -> Result<Outcome> {
+impl ScratchServer {
+    /// Closes the connections to it.
+    pub(super) async fn disconnect(&self) {
+        self.server.disconnect().await;
+    }
+}
+
+/// What is gathered, and why.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Statement<'a> {
+    pub(super) gather: &'a Gather,
+    pub(super) refusal: &'a Refusal,
+}
+
+/// Refuses to read more shards than allowed.
+pub(super) fn limit(asked: Asked<'_>, gather: &Gather, refusal: &Refusal) -> Result<()> {
     let shards: BTreeSet<u32> = gather
         .fetches
         .iter()
         .flat_map(|fetch| &fetch.places)
         .map(|place| place.shard.0)
         .collect();
-    if let Some(max) = asked.max_shards
-        && shards.len() > max
-    {
-        return Err(Error::usage(format!(
+    match asked.max_shards {
+        Some(max) if shards.len() > max => Err(Error::usage(format!(
             "the statement is gathered from {} shards, and --max-shards allows {max}",
             shards.len()
         ))
-        .cause(refusal));
+        .cause(refusal)),
+        _ => Ok(()),
     }
+}
+
+/// Answers a statement that the shards cannot answer each for itself. The scratch server is kept
+/// for the next one.
+pub(super) async fn run(
+    cx: &Context,
+    asked: Asked<'_>,
+    topology: &Topology,
+    servers: &Servers,
+    statement: Statement<'_>,
+    kept: &mut Option<ScratchServer>,
+    ended: &mut Requests,
+) -> Result<Outcome> {
+    let Statement { gather, refusal } = statement;
     let named = asked.gather.scratch.as_deref();
     let named = match named {
         Some(name) => Some(find(topology, name)?),
         None => topology.scratch.clone(),
     };
-    let used = instances(topology, gather);
-    let mut endpoints = topology.instances.clone();
-    endpoints.retain(|name, _| used.contains(name));
-    let servers = cx.connect(&endpoints, SHARD_CONNECTIONS).await?;
-    if asked.explain {
-        let gathering = gathering(asked, topology, &servers, gather);
-        let looked = gathering.look().await?;
-        let report = explain(asked, gather, refusal, &looked, named.as_ref(), &servers);
+    if asked.how.explain {
+        let gathering = gathering(asked, topology, servers, gather);
+        let looked = tokio::select! {
+            looked = gathering.look() => looked?,
+            signal = ended.next() => {
+                gathering.running.kill().await;
+                return Err(stopped(signal));
+            }
+        };
+        let report = explain(asked, gather, refusal, &looked, named.as_ref(), servers);
         drop(looked);
         cx.out.show(&report)?;
-        servers.disconnect().await;
         return Ok(Outcome::Clean);
     }
-    let scratch = scratch_server(cx, asked, topology, named, &servers).await?;
-    check_engines(&servers, &scratch.server)?;
+    let scratch = match kept.take() {
+        Some(scratch) => scratch,
+        None => tokio::select! {
+            scratch = scratch_server(cx, asked, topology, named, servers) => scratch?,
+            signal = ended.next() => return Err(stopped(signal)),
+        },
+    };
+    check_engines(servers, &scratch.server)?;
     let tables: usize = gather.fetches.iter().map(|fetch| fetch.places.len()).sum();
     cx.note(&format!(
         "gathering from {tables} tables on {} instances ({refusal})",
-        endpoints.len()
+        servers.iter().count()
     ));
     let start = Instant::now();
-    let gathering = gathering(asked, topology, &servers, gather);
-    let answered = answer(cx, asked, &gathering, &scratch.server).await;
-    let answered = match answered {
-        Ok(printer) => printer.finish(cx, start),
-        Err(error) => Err(hint(topology, &servers, error).await),
-    };
-    servers.disconnect().await;
-    scratch.server.disconnect().await;
-    answered.map(|()| Outcome::Clean)
+    let gathering = gathering(asked, topology, servers, gather);
+    match answer(cx, asked, &gathering, &scratch.server, ended).await {
+        Ok(printer) => {
+            *kept = Some(scratch);
+            printer
+                .finish(cx, asked.how, start)
+                .map(|()| Outcome::Clean)
+        }
+        // A scratch server that failed is not asked again: the next statement finds another.
+        Err(error) => {
+            scratch.disconnect().await;
+            Err(hint(topology, servers, error).await)
+        }
+    }
 }
 
 fn gathering<'a>(
@@ -146,14 +176,20 @@ fn gathering<'a>(
     }
 }
 
+fn stopped(signal: &str) -> Error {
+    Error::stopped(format!("stopped by {signal}"))
+        .now("the statements were ended on the servers as well")
+}
+
 /// The answer, printed up to its last row. The scratch schema is gone afterwards.
 async fn answer(
     cx: &Context,
     asked: Asked<'_>,
     gathering: &Gathering<'_>,
     server: &Server,
+    ended: &mut Requests,
 ) -> Result<Printer> {
-    let mut printer = Printer::new(cx);
+    let mut printer = Printer::new(cx, asked.how);
     let deadline = tokio::time::Instant::now() + asked.timeout + Duration::from_secs(5);
     let late = || {
         Error::server(format!(
@@ -162,11 +198,6 @@ async fn answer(
         ))
         .next("give it longer with --timeout")
     };
-    let stopped = |signal: &str| {
-        Error::stopped(format!("stopped by {signal}"))
-            .now("the statements were ended on the servers as well")
-    };
-    let mut ended = Requests::listen();
     let looked = tokio::select! {
         looked = gathering.look() => looked,
         signal = ended.next() => Err(stopped(signal)),

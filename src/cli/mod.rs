@@ -15,6 +15,8 @@ pub mod query;
 pub mod rebalance;
 pub mod route;
 pub mod sandbox;
+mod shell;
+mod statement;
 pub mod status;
 pub mod verify;
 
@@ -138,6 +140,16 @@ pub enum Outcome {
     Clean,
     /// The answer is no; what was printed says why: exit code 1.
     No,
+}
+
+impl Outcome {
+    /// The worse of two.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match self {
+            Outcome::Clean => other,
+            worse => worse,
+        }
+    }
 }
 
 /// What a subcommand works with.

@@ -76,8 +76,19 @@ impl Server {
         credentials: &Credentials,
         connections_max: usize,
     ) -> Result<Self> {
+        Self::connect_keeping(name, endpoint, credentials, connections_max, 0).await
+    }
+
+    /// As [`Server::connect`], and so many connections are kept open when they come back.
+    async fn connect_keeping(
+        name: InstanceName,
+        endpoint: Endpoint,
+        credentials: &Credentials,
+        connections_max: usize,
+        connections_kept: usize,
+    ) -> Result<Self> {
         let login = credentials.login(&name)?;
-        let constraints = PoolConstraints::new(0, connections_max.max(1))
+        let constraints = PoolConstraints::new(connections_kept, connections_max.max(1))
             .ok_or_else(|| Error::usage("an instance needs at least one connection"))?;
         let builder = OptsBuilder::default()
             .user(Some(&login.user))
@@ -236,7 +247,7 @@ pub fn explain(what: &str, place: &str, cause: &mysql_async::Error) -> Error {
 }
 
 /// The servers of a topology.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Servers {
     servers: IndexMap<InstanceName, Server>,
     unreached: IndexMap<InstanceName, Error>,
@@ -284,16 +295,54 @@ impl Servers {
         if failed.is_empty() {
             return Ok(servers);
         }
-        let others: Vec<String> = failed
-            .drain(1..)
-            .map(|(name, _)| name.to_string())
-            .collect();
         let (_, error) = failed.remove(0);
-        Err(if others.is_empty() {
-            error
-        } else {
-            error.now(format!("also not reached: {}", others.join(", ")))
-        })
+        Err(and_others(error, failed.iter().map(|(name, _)| name)))
+    }
+
+    /// Connects to those of these instances that are not connected yet, or were not reached before,
+    /// and keeps `connections_kept` connections to each open between statements.
+    pub async fn reach(
+        &mut self,
+        instances: &IndexMap<InstanceName, Endpoint>,
+        credentials: &Credentials,
+        connections_max: usize,
+        connections_kept: usize,
+    ) {
+        let missing = instances
+            .iter()
+            .filter(|(name, _)| !self.servers.contains_key(*name));
+        let answers = join_all(missing.map(|(name, endpoint)| async {
+            let server = Server::connect_keeping(
+                name.clone(),
+                endpoint.clone(),
+                credentials,
+                connections_max,
+                connections_kept,
+            );
+            (name.clone(), server.await)
+        }))
+        .await;
+        for (name, answer) in answers {
+            self.unreached.shift_remove(&name);
+            match answer {
+                Ok(server) => {
+                    self.servers.insert(name, server);
+                }
+                Err(error) => {
+                    self.unreached.insert(name, error);
+                }
+            }
+        }
+    }
+
+    /// Those of these instances only, reached or not.
+    #[must_use]
+    pub fn only(&self, instances: &IndexMap<InstanceName, Endpoint>) -> Self {
+        let mut only = self.clone();
+        only.servers.retain(|name, _| instances.contains_key(name));
+        only.unreached
+            .retain(|name, _| instances.contains_key(name));
+        only
     }
 
     /// The server of an instance.
@@ -316,7 +365,7 @@ impl Servers {
     pub fn all_reached(&self) -> Result<()> {
         match self.unreached.values().next() {
             None => Ok(()),
-            Some(error) => Err(error.clone()),
+            Some(error) => Err(and_others(error.clone(), self.unreached.keys().skip(1))),
         }
     }
 
@@ -329,4 +378,13 @@ impl Servers {
     pub async fn disconnect(&self) {
         join_all(self.iter().map(Server::disconnect)).await;
     }
+}
+
+/// The error of the first instance that was not reached, which names the others.
+fn and_others<'a>(error: Error, others: impl Iterator<Item = &'a InstanceName>) -> Error {
+    let others: Vec<&str> = others.map(InstanceName::as_str).collect();
+    if others.is_empty() {
+        return error;
+    }
+    error.now(format!("also not reached: {}", others.join(", ")))
 }

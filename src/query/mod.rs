@@ -2,6 +2,7 @@
 //!
 //! | stage | file | from | to |
 //! |---|---|---|---|
+//! | split | [`statements`] | text of many statements | one after the other |
 //! | parse | [`parse`] | text | syntax tree, tokens, pieces of the text |
 //! | tables | [`tables`] | names | logical tables, and which of their rows can meet |
 //! | route | [`keys`] | conditions | the physical tables that can hold an answer |
@@ -31,6 +32,7 @@ pub mod parse;
 pub mod plan;
 pub mod pushed;
 pub mod scatter;
+pub mod statements;
 pub mod tables;
 pub mod template;
 pub mod union;

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod check;
 pub mod create;
+pub mod describe;
 pub mod explain;
 pub mod fill;
 pub mod gather;

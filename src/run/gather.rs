@@ -27,9 +27,6 @@ use crate::topology::{PhysicalTable, Topology};
 /// Connections to the scratch server at the most.
 pub const SCRATCH_CONNECTIONS: usize = 150;
 
-/// Connections to each shard's instance: one reads, one ends the other.
-pub const SHARD_CONNECTIONS: usize = 3;
-
 /// Bytes of all batches of all instances that wait, about.
 const WAITING_BYTES: u64 = 32 << 20;
 

@@ -21,6 +21,7 @@
 //!   and neither stop servers nor change global settings.
 //! - [`servers`]: servers of the test's own, which it may kill, restart and configure.
 //! - [`fleet`]: servers of the test's own with a topology, and the program run on them.
+//! - [`shop`]: a small fleet with a topology file, asked through the program.
 //! - [`world`]: a fleet and one schema with the same rows, to compare answers.
 //! - [`is_installed`] and [`on_each_engine`]: an engine that is not installed is said aloud on
 //!   stderr, and is a failure where the environment says `CI=true`.
@@ -35,6 +36,7 @@
 )]
 
 pub mod fleet;
+pub mod shop;
 pub mod world;
 
 use std::future::Future;

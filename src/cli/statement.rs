@@ -1,0 +1,494 @@
+//! One statement of `shardctl query`, from its text to its printed answer: the one path of the
+//! command line, the shell and a text of many statements.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+
+use super::gathered::{self, Asked, ScratchServer};
+use super::query::QueryArgs;
+use super::rebalance::fencing_job;
+use super::{Context, Outcome};
+use crate::error::{Class, Error, Result};
+use crate::journal;
+use crate::mysql::Servers;
+use crate::mysql::credentials::Credentials;
+use crate::names::InstanceName;
+use crate::query::Refusal;
+use crate::query::gather::{Gather, gather};
+use crate::query::merge::Merge;
+use crate::query::plan::{Plan, Way, plan};
+use crate::query::scatter::Scattered;
+use crate::report::Format;
+use crate::report::answer::AnswerWriter;
+use crate::report::describe::{describe, described};
+use crate::report::explain::{ExplainReport, ExplainShard};
+use crate::rows::cell::{Column, Row};
+use crate::run::interrupt::Requests;
+use crate::run::query::{
+    CONNECTIONS_MAX, Fleet, QueryOptions, Running, Sink, refuse, refuse_to_merge,
+};
+use crate::topology::{Endpoint, Topology};
+
+/// Connections to each instance that a shell keeps open between its statements: as many as a
+/// scatter whose order does not matter uses.
+const CONNECTIONS_KEPT: usize = 8;
+
+/// Prints an answer as its rows come.
+pub(super) struct Printer(AnswerWriter<std::io::BufWriter<std::io::Stdout>>);
+
+impl Printer {
+    /// In the format that was asked for.
+    pub(super) fn new(cx: &Context, how: How) -> Self {
+        let format = match how.vertical {
+            true => Format::Vertical,
+            false => cx.out.format,
+        };
+        Self(AnswerWriter::new(
+            std::io::BufWriter::new(std::io::stdout()),
+            format,
+            cx.out.view,
+        ))
+    }
+
+    /// Prints what stands behind the rows, and tells how many there were and how long it took.
+    pub(super) fn finish(self, cx: &Context, how: How, start: Instant) -> Result<()> {
+        let rows = self.0.rows();
+        self.0.finish()?;
+        let rows = format!("{rows} {}", if rows == 1 { "row" } else { "rows" });
+        let ms = start.elapsed().as_secs_f64() * 1000.0;
+        cx.note(&match how.timing {
+            true => format!("{rows} in {ms:.0} ms"),
+            false => rows,
+        });
+        Ok(())
+    }
+}
+
+impl Sink for Printer {
+    fn columns(&mut self, columns: &[Column]) -> Result<()> {
+        self.0.columns(columns)
+    }
+
+    fn row(&mut self, row: Row) -> Result<()> {
+        self.0.row(&row)
+    }
+}
+
+/// How one statement is answered, where statements of one session differ.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Show the way, and do not run it.
+    pub(super) explain: bool,
+    /// A line for each column, whatever the session's format.
+    pub(super) vertical: bool,
+    /// Tell how long it took.
+    pub(super) timing: bool,
+}
+
+/// What statements share: the topology, the flags and the connections.
+pub(super) struct Session<'a> {
+    pub(super) cx: &'a Context,
+    pub(super) args: &'a QueryArgs,
+    pub(super) topology: Topology,
+    /// The requests to end; one that comes between two statements is found by the next.
+    pub(super) ended: Requests,
+    credentials: Option<Credentials>,
+    servers: Servers,
+    scratch: Option<ScratchServer>,
+    kept: usize,
+}
+
+/// What became of a statement that the shards were to answer.
+enum Done {
+    Answered(Printer),
+    Explained,
+    /// They cannot; it is gathered instead.
+    Apart(Refusal),
+}
+
+impl<'a> Session<'a> {
+    /// A session; connections are made when a statement needs them and, where more statements are
+    /// to come, kept.
+    pub(super) fn new(
+        cx: &'a Context,
+        args: &'a QueryArgs,
+        topology: Topology,
+        more_to_come: bool,
+    ) -> Self {
+        Self {
+            cx,
+            args,
+            topology,
+            ended: Requests::listen(),
+            credentials: None,
+            servers: Servers::default(),
+            scratch: None,
+            kept: if more_to_come { CONNECTIONS_KEPT } else { 0 },
+        }
+    }
+
+    /// Says goodbye to the servers.
+    pub(super) async fn close(&self) {
+        self.servers.disconnect().await;
+        if let Some(scratch) = &self.scratch {
+            scratch.disconnect().await;
+        }
+    }
+
+    /// Answers a statement on standard output.
+    ///
+    /// # Errors
+    /// It is refused, a server fails, the answer is larger than allowed, or it was asked to end:
+    /// then it is ended on the servers as well.
+    pub(super) async fn answer(&mut self, sql: &str, how: How) -> Result<Outcome> {
+        if let Some(asked) = described(sql) {
+            let start = Instant::now();
+            let mut printer = Printer::new(self.cx, how);
+            let (columns, rows) = describe(&self.topology, &asked)?;
+            printer.columns(&columns)?;
+            rows.into_iter().try_for_each(|row| printer.row(row))?;
+            printer.finish(self.cx, how, start)?;
+            return Ok(Outcome::Clean);
+        }
+        let planned = match plan(sql, &self.topology) {
+            Ok(planned) => planned,
+            Err(refusal) if self.args.by_shard || self.args.gather.no_gather => {
+                return Err(refuse(&refusal));
+            }
+            Err(refusal) => {
+                let gather = gather(sql, &self.topology)
+                    .map_err(|other| refuse(clearer(&refusal, &other)))?;
+                if gather.fetches.is_empty() && matches!(refusal, Refusal::Syntax { .. }) {
+                    return Err(refuse(&refusal));
+                }
+                return self.gathered(how, &gather, &refusal).await;
+            }
+        };
+        let lookup = self.args.trust_index && planned.lookup.is_some();
+        if !lookup {
+            refuse_many(&planned, self.args.max_shards)?;
+        }
+        if let (Way::Apart(refusal), false, false) = (&planned.way, self.args.by_shard, lookup) {
+            let gather = self.gather_instead(sql, refusal)?;
+            return self.gathered(how, &gather, refusal).await;
+        }
+        if self.args.by_shard && matches!(planned.way, Way::Union(_)) {
+            return Err(Error::usage("--by-shard takes a single SELECT"));
+        }
+        if how.explain && !lookup && matches!(planned.way, Way::One { .. }) {
+            self.cx
+                .out
+                .show(&explain(&self.topology, &planned, None)?)?;
+            return Ok(Outcome::Clean);
+        }
+        let used = planned
+            .places
+            .iter()
+            .chain(planned.lookup.iter().flat_map(|lookup| &lookup.plan.places))
+            .map(|place| self.topology.schema(place.shard).instance.clone())
+            .collect();
+        let servers = self.connect(&used).await?;
+        let start = Instant::now();
+        let running = Running::default();
+        let fleet = Fleet {
+            topology: &self.topology,
+            servers: &servers,
+            running: running.clone(),
+            options: QueryOptions {
+                timeout: Duration::from_secs(self.args.timeout),
+                rows_max: self.args.max_rows,
+                clock_us: jiff::Timestamp::now().as_microsecond(),
+            },
+        };
+        let done = tokio::select! {
+            done = ask(self.cx, self.args, &fleet, planned, how) => done,
+            signal = self.ended.next() => Err(Error::stopped(format!("stopped by {signal}"))
+                .now("the statements were ended on the servers as well")),
+            // The servers end it first; this is for one that does not answer at all.
+            () = tokio::time::sleep(Duration::from_secs(self.args.timeout + 5)) => {
+                Err(Error::server(format!("no answer within {} seconds", self.args.timeout))
+                    .next("give it longer with --timeout"))
+            }
+        };
+        match done {
+            Ok(Done::Answered(printer)) => printer.finish(self.cx, how, start)?,
+            Ok(Done::Explained) => {}
+            Ok(Done::Apart(refusal)) => {
+                let gather = self.gather_instead(sql, &refusal)?;
+                return self.gathered(how, &gather, &refusal).await;
+            }
+            Err(error) => {
+                running.kill().await;
+                return Err(hint(&self.topology, &servers, error).await);
+            }
+        }
+        Ok(Outcome::Clean)
+    }
+
+    /// The servers of these instances.
+    async fn connect(&mut self, used: &BTreeSet<InstanceName>) -> Result<Servers> {
+        let instances: IndexMap<InstanceName, Endpoint> = self
+            .topology
+            .instances
+            .iter()
+            .filter(|(name, _)| used.contains(*name))
+            .map(|(name, endpoint)| (name.clone(), endpoint.clone()))
+            .collect();
+        // A password that is asked for is asked for once.
+        let credentials = match self.credentials.take() {
+            Some(known) => known,
+            None => self.cx.credentials()?,
+        };
+        let reached = self
+            .servers
+            .reach(&instances, &credentials, CONNECTIONS_MAX + 1, self.kept);
+        let stopped = tokio::select! {
+            () = reached => None,
+            signal = self.ended.next() => Some(signal),
+        };
+        self.credentials = Some(credentials);
+        if let Some(signal) = stopped {
+            return Err(Error::stopped(format!("stopped by {signal}")).now("no statement ran"));
+        }
+        let servers = self.servers.only(&instances);
+        servers.all_reached()?;
+        in_force(&self.topology, &servers).await?;
+        Ok(servers)
+    }
+
+    /// The third way.
+    async fn gathered(&mut self, how: How, gather: &Gather, refusal: &Refusal) -> Result<Outcome> {
+        let asked = Asked {
+            gather: &self.args.gather,
+            how,
+            max_shards: self.args.max_shards,
+            rows_max: self.args.max_rows,
+            timeout: Duration::from_secs(self.args.timeout),
+        };
+        gathered::limit(asked, gather, refusal)?;
+        let used = crate::run::gather::instances(&self.topology, gather);
+        let servers = self.connect(&used).await?;
+        gathered::run(
+            self.cx,
+            asked,
+            &self.topology,
+            &servers,
+            gathered::Statement { gather, refusal },
+            &mut self.scratch,
+            &mut self.ended,
+        )
+        .await
+    }
+
+    /// The third way for a statement that the shards cannot answer merged.
+    fn gather_instead(&self, sql: &str, refusal: &Refusal) -> Result<Gather> {
+        if self.args.gather.no_gather {
+            return Err(refuse_to_merge(refusal));
+        }
+        gather(sql, &self.topology).map_err(|other| refuse_to_merge(clearer(refusal, &other)))
+    }
+}
+
+/// Asks the shards.
+async fn ask(
+    cx: &Context,
+    args: &QueryArgs,
+    fleet: &Fleet<'_>,
+    planned: Plan,
+    how: How,
+) -> Result<Done> {
+    let topology = fleet.topology;
+    let planned = match (&planned.lookup, args.trust_index) {
+        (Some(lookup), true) => {
+            if how.explain {
+                cx.out.show(&explain(topology, &lookup.plan, None)?)?;
+            }
+            let narrowed = fleet.look_up(planned).await?;
+            refuse_many(&narrowed, args.max_shards)?;
+            narrowed
+        }
+        _ => planned,
+    };
+    if planned.places.len() > 1 && !how.explain {
+        let instances: BTreeSet<&InstanceName> = planned
+            .places
+            .iter()
+            .map(|place| &topology.schema(place.shard).instance)
+            .collect();
+        cx.note(&format!(
+            "asking {} tables on {} instances ({})",
+            planned.places.len(),
+            instances.len(),
+            planned.reason
+        ));
+    }
+    let mut printer = Printer::new(cx, how);
+    if args.by_shard {
+        fleet.run_by_shard(&planned, &mut printer).await?;
+        return Ok(Done::Answered(printer));
+    }
+    let scattered = match fleet.decide(&planned).await? {
+        Ok(scattered) => scattered,
+        Err(refusal) => return Ok(Done::Apart(refusal)),
+    };
+    if how.explain {
+        let plans = match &planned.way {
+            Way::Union(union) => union.plans.iter().collect(),
+            _ => vec![&planned],
+        };
+        for plan in plans {
+            let scattered = fleet.finish(plan).await?;
+            cx.out.show(&explain(topology, plan, scattered.as_ref())?)?;
+        }
+        return Ok(Done::Explained);
+    }
+    fleet
+        .run_decided(&planned, scattered.as_ref(), &mut printer)
+        .await?;
+    Ok(Done::Answered(printer))
+}
+
+/// Which of two refusals says what is wrong: that of a text that cannot be read, or names what is
+/// not there, is the same for every way; else the last way's counts.
+fn clearer<'a>(first: &'a Refusal, last: &'a Refusal) -> &'a Refusal {
+    match first {
+        Refusal::Syntax { .. } => first,
+        _ => last,
+    }
+}
+
+fn refuse_many(planned: &Plan, shards_max: Option<usize>) -> Result<()> {
+    let shards: BTreeSet<u32> = planned.places.iter().map(|place| place.shard.0).collect();
+    match shards_max {
+        Some(max) if shards.len() > max => Err(Error::usage(format!(
+            "the statement asks {} shards, and --max-shards allows {max}",
+            shards.len()
+        ))
+        .cause(&planned.reason)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a file that places keys otherwise than the shard map in force: it would look for rows
+/// where they are not, and find none. Every instance has the map; a user who may not read it is
+/// believed.
+async fn in_force(topology: &Topology, servers: &Servers) -> Result<()> {
+    let Some(server) = servers.iter().next() else {
+        return Ok(());
+    };
+    match journal::check_in_force(server, topology).await {
+        Err(stale) if stale.class() == Class::Usage => Err(stale),
+        _ => Ok(()),
+    }
+}
+
+/// A table that is not there may have been moved away from where the file has it. Every instance
+/// knows the shard map in force.
+pub(super) async fn hint(topology: &Topology, servers: &Servers, error: Error) -> Error {
+    if let Ok(control) = servers.get(&topology.control)
+        && let Ok(Some(job)) = fencing_job(control).await
+        && job
+            .moves
+            .iter()
+            .any(|schema| error.names(schema.at.schema.as_str()))
+    {
+        return error
+            .now(format!(
+                "job {} moves this schema and is in phase {}: {}",
+                job.id,
+                job.phase,
+                job.phase.truth()
+            ))
+            .next(job.way_on());
+    }
+    let Some(server) = servers.iter().next() else {
+        return error;
+    };
+    match journal::check_in_force(server, topology).await {
+        Err(stale) if stale.class() == Class::Usage => error.next(format!(
+            "{}; write the one in force with `shardctl status --write FILE`",
+            stale.what()
+        )),
+        _ => error,
+    }
+}
+
+fn explain(
+    topology: &Topology,
+    plan: &Plan,
+    scattered: Option<&Scattered>,
+) -> Result<ExplainReport> {
+    let table = topology
+        .tables
+        .values()
+        .find(|table| table.name.as_str() == plan.table)
+        .ok_or_else(|| Error::usage(format!("there is no table `{}`", plan.table)))?;
+    let template = match (&plan.way, scattered) {
+        (Way::Scatter(_), Some(scattered)) => &scattered.statement,
+        _ => &plan.as_written,
+    };
+    Ok(ExplainReport {
+        table: plan.table.clone(),
+        way: match plan.way {
+            Way::One { .. } => "one shard",
+            Way::Scatter(_) => "scatter and merge",
+            Way::Union(_) => "one after the other",
+            Way::Apart(_) => "apart",
+        },
+        reason: plan.reason.clone(),
+        merge: scattered.map(|scattered| merge_words(&scattered.merge)),
+        shards: plan
+            .places
+            .iter()
+            .map(|place| {
+                let physical = topology.physical(table, *place);
+                ExplainShard {
+                    sql: template.sql(&plan.physical(topology, *place)),
+                    place: physical.to_string(),
+                }
+            })
+            .collect(),
+    })
+}
+
+fn merge_words(merge: &Merge) -> String {
+    let window = |limit: &Option<u64>, offset: &u64| match (limit, offset) {
+        (None, _) => String::new(),
+        (Some(limit), 0) => format!(", the first {limit}"),
+        (Some(limit), offset) => format!(", {limit} after the first {offset}"),
+    };
+    match merge {
+        Merge::Rows {
+            keys,
+            limit,
+            offset,
+            ..
+        } => match keys.len() {
+            0 => format!("rows as they come{}", window(limit, offset)),
+            n => format!("sorted streams merged by {n} keys{}", window(limit, offset)),
+        },
+        Merge::Grouped {
+            keys,
+            aggregates,
+            order,
+            computed,
+            limit,
+            offset,
+            ..
+        } => format!(
+            "groups by {} keys, {} aggregates{}{}{}",
+            keys.len(),
+            aggregates.len(),
+            match computed {
+                None => "",
+                Some(computed) if computed.having.is_some() =>
+                    ", HAVING and expressions over them by a server",
+                Some(_) => ", expressions over them by a server",
+            },
+            if order.is_empty() { "" } else { ", sorted" },
+            window(limit, offset)
+        ),
+    }
+}
