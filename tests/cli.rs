@@ -574,6 +574,12 @@ fn help_of_query() {
           --trust-index               Find the shards through an index table where the statement names
                                       its key: the answer is then as right as that table, and a row that
                                       it lacks is not found
+          --shards <LIST>             Ask these shards only, such as 0-3,7: the answer is then partial
+                                      knowledge of the table
+          --partial                   Answer without the shards that fail: what is missing is named, and
+                                      the exit code is 3
+          --snapshot                  Read all shards in snapshots that are opened together, and tell how
+                                      far apart they are
           --max-shards <N>            Refuse to ask more shards than this
           --max-rows <N>              Refuse an answer of more rows [default: 100000]
           --timeout <SECONDS>         End the statements after so many seconds [default: 60]

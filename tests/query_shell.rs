@@ -28,7 +28,13 @@ struct Terminal {
 
 impl Terminal {
     fn start(shop: &Shop, args: &[&str]) -> Self {
-        let pty = nix::pty::openpty(None, None).unwrap();
+        let size = nix::pty::Winsize {
+            ws_row: 24,
+            ws_col: 150,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let pty = nix::pty::openpty(Some(&size), None).unwrap();
         let program = shop.command(args);
         // setsid makes it the controlling terminal, so that Ctrl-C is a signal.
         let mut command = Command::new("setsid");

@@ -140,6 +140,8 @@ pub enum Outcome {
     Clean,
     /// The answer is no; what was printed says why: exit code 1.
     No,
+    /// The answer is without what could not be reached; what was printed names it: exit code 3.
+    Partial,
 }
 
 impl Outcome {
@@ -329,6 +331,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
+        Ok(Outcome::Partial) => ExitCode::from(Class::Server.code()),
         Err(error) if error.class() == Class::Closed => error.exit_code(),
         Err(error) => {
             eprintln!("error: {error}");

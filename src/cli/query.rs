@@ -1,5 +1,6 @@
 //! `shardctl query`.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ use super::gathered::GatherArgs;
 use super::statement::{How, Session};
 use super::{Context, Outcome, shell};
 use crate::error::{Error, Result};
+use crate::names::ShardId;
 use crate::query::parameters::bind;
 use crate::run::query::refuse;
 
@@ -50,6 +52,15 @@ pub struct QueryArgs {
     /// as right as that table, and a row that it lacks is not found
     #[arg(long, conflicts_with = "by_shard")]
     pub(super) trust_index: bool,
+    /// Ask these shards only, such as 0-3,7: the answer is then partial knowledge of the table
+    #[arg(long, value_name = "LIST", value_parser = shard_list)]
+    pub(super) shards: Option<ShardList>,
+    /// Answer without the shards that fail: what is missing is named, and the exit code is 3
+    #[arg(long)]
+    pub(super) partial: bool,
+    /// Read all shards in snapshots that are opened together, and tell how far apart they are
+    #[arg(long, conflicts_with = "by_shard")]
+    pub(super) snapshot: bool,
     /// Refuse to ask more shards than this
     #[arg(long, value_name = "N")]
     pub(super) max_shards: Option<usize>,
@@ -64,6 +75,47 @@ pub struct QueryArgs {
     pub(super) force: bool,
     #[command(flatten)]
     pub(super) gather: GatherArgs,
+}
+
+/// Shards as a person lists them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ShardList {
+    /// As it was written.
+    pub(super) text: String,
+    ranges: Vec<std::ops::RangeInclusive<u32>>,
+}
+
+impl ShardList {
+    /// Its shards in a topology of so many.
+    ///
+    /// # Errors
+    /// One of them is not there.
+    pub(super) fn of(&self, count: u32) -> Result<BTreeSet<ShardId>> {
+        match self.ranges.iter().find(|range| *range.end() >= count) {
+            Some(range) => Err(Error::usage(format!("there is no shard {}", range.end()))
+                .cause(format!("the shards are 0-{}", count.saturating_sub(1)))),
+            None => Ok(self.ranges.iter().cloned().flatten().map(ShardId).collect()),
+        }
+    }
+}
+
+fn shard_list(text: &str) -> std::result::Result<ShardList, String> {
+    let ranges = text.split(',').map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| {
+            let number = text.trim().parse::<u32>();
+            number.map_err(|_| format!("`{part}` is no shard and no range of shards such as 0-3"))
+        };
+        let range = number(first)?..=number(last)?;
+        match range.is_empty() {
+            true => Err(format!("the range `{part}` ends before it begins")),
+            false => Ok(range),
+        }
+    });
+    Ok(ShardList {
+        text: text.to_owned(),
+        ranges: ranges.collect::<std::result::Result<_, _>>()?,
+    })
 }
 
 /// Runs the subcommand.
@@ -112,5 +164,26 @@ fn statement(args: &QueryArgs) -> Result<String> {
             Ok(sql)
         }
         (None, sql) => Ok(sql.unwrap_or_default().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_listed_as_numbers_and_ranges() {
+        let of = |text: &str, count| {
+            let shards = shard_list(text).unwrap().of(count);
+            shards.map(|shards| shards.into_iter().map(|shard| shard.0).collect::<Vec<_>>())
+        };
+        assert_eq!(of("0-3,7", 8), Ok(vec![0, 1, 2, 3, 7]));
+        assert_eq!(of("5", 8), Ok(vec![5]));
+        assert!(of("0-8", 8).is_err());
+        // A huge range is refused before it is walked.
+        assert!(of("0-4294967295", 8).is_err());
+        for wrong in ["", "a", "3-1", "1,,2", "-1"] {
+            assert!(shard_list(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -21,14 +21,16 @@ use crate::query::merge::Merge;
 use crate::query::plan::{Plan, Way, plan};
 use crate::query::scatter::Scattered;
 use crate::report::Format;
-use crate::report::answer::AnswerWriter;
+use crate::report::answer::{self, AnswerWriter};
 use crate::report::describe::{describe, described};
 use crate::report::explain::{ExplainReport, ExplainShard};
 use crate::rows::cell::{Column, Row};
 use crate::run::interrupt::Requests;
 use crate::run::query::{
-    CONNECTIONS_MAX, Fleet, QueryOptions, Running, Sink, refuse, refuse_to_merge,
+    CONNECTIONS_MAX, Fleet, Missing, MissingTable, QueryOptions, Running, Sink, at_once, refuse,
+    refuse_to_merge,
 };
+use crate::run::snapshots::Snapshots;
 use crate::topology::{Endpoint, Topology};
 
 /// Connections to each instance that a shell keeps open between its statements: as many as a
@@ -50,6 +52,15 @@ impl Printer {
             format,
             cx.out.view,
         ))
+    }
+
+    /// What the answer is without.
+    fn missing(&mut self, tables: &[MissingTable]) {
+        let missing = tables.iter().map(|table| answer::Missing {
+            table: table.place.clone(),
+            error: table.error.summary(),
+        });
+        self.0.missing(missing.collect());
     }
 
     /// Prints what stands behind the rows, and tells how many there were and how long it took.
@@ -166,6 +177,7 @@ impl<'a> Session<'a> {
                 return self.gathered(how, &gather, &refusal).await;
             }
         };
+        let planned = self.on_shards(planned)?;
         let lookup = self.args.trust_index && planned.lookup.is_some();
         if !lookup {
             refuse_many(&planned, self.args.max_shards)?;
@@ -192,10 +204,16 @@ impl<'a> Session<'a> {
         let servers = self.connect(&used).await?;
         let start = Instant::now();
         let running = Running::default();
+        let missing = match self.args.partial {
+            true => Missing::allowed(),
+            false => Missing::default(),
+        };
         let fleet = Fleet {
             topology: &self.topology,
             servers: &servers,
             running: running.clone(),
+            missing: missing.clone(),
+            snapshots: Snapshots::default(),
             options: QueryOptions {
                 timeout: Duration::from_secs(self.args.timeout),
                 rows_max: self.args.max_rows,
@@ -213,7 +231,20 @@ impl<'a> Session<'a> {
             }
         };
         match done {
-            Ok(Done::Answered(printer)) => printer.finish(self.cx, how, start)?,
+            Ok(Done::Answered(mut printer)) => {
+                let lost = missing.tables();
+                if let Some(lost) = &lost {
+                    printer.missing(lost);
+                }
+                printer.finish(self.cx, how, start)?;
+                if let Some(lost @ [_, ..]) = lost.as_deref() {
+                    // Not a note: whoever wants no notes must hear of it all the same.
+                    for table in lost {
+                        eprintln!("missing: {}: {}", table.place, table.error.summary());
+                    }
+                    return Ok(Outcome::Partial);
+                }
+            }
             Ok(Done::Explained) => {}
             Ok(Done::Apart(refusal)) => {
                 let gather = self.gather_instead(sql, &refusal)?;
@@ -253,13 +284,49 @@ impl<'a> Session<'a> {
             return Err(Error::stopped(format!("stopped by {signal}")).now("no statement ran"));
         }
         let servers = self.servers.only(&instances);
-        servers.all_reached()?;
+        if !self.args.partial || servers.iter().next().is_none() {
+            servers.all_reached()?;
+        }
         in_force(&self.topology, &servers).await?;
         Ok(servers)
     }
 
+    /// The plan for the shards of `--shards`.
+    fn on_shards(&self, planned: Plan) -> Result<Plan> {
+        let Some(list) = &self.args.shards else {
+            return Ok(planned);
+        };
+        let wanted = list.of(self.topology.shard_count())?;
+        let (all, table) = (planned.places.len(), planned.table.clone());
+        let asked: BTreeSet<u32> = planned.places.iter().map(|place| place.shard.0).collect();
+        let on_some = planned.on_shards(&wanted, &self.topology).ok_or_else(|| {
+            let asked: Vec<String> = asked.iter().map(u32::to_string).collect();
+            Error::usage("--shards leaves out what the statement asks")
+                .cause(format!("it asks shard {}", asked.join(", ")))
+        })?;
+        if on_some.places.len() < all {
+            self.cx.note(&format!(
+                "only shards {} of 0-{}: this is partial knowledge of `{table}`",
+                list.text,
+                self.topology.shard_count().saturating_sub(1)
+            ));
+        }
+        Ok(on_some)
+    }
+
     /// The third way.
     async fn gathered(&mut self, how: How, gather: &Gather, refusal: &Refusal) -> Result<Outcome> {
+        let flag = match (&self.args.shards, self.args.partial) {
+            (Some(_), _) => Some("--shards"),
+            (None, true) => Some("--partial"),
+            (None, false) => None,
+        };
+        if let Some(flag) = flag {
+            return Err(Error::usage(format!(
+                "{flag} is for statements that shards answer, and this one is gathered from all"
+            ))
+            .cause(refusal));
+        }
         let asked = Asked {
             gather: &self.args.gather,
             how,
@@ -306,6 +373,12 @@ async fn ask(
                 cx.out.show(&explain(topology, &lookup.plan, None)?)?;
             }
             let narrowed = fleet.look_up(planned).await?;
+            let narrowed = match &args.shards {
+                None => narrowed,
+                Some(list) => narrowed
+                    .on_shards(&list.of(topology.shard_count())?, topology)
+                    .ok_or_else(|| Error::usage("--shards leaves out what the statement asks"))?,
+            };
             refuse_many(&narrowed, args.max_shards)?;
             narrowed
         }
@@ -344,6 +417,24 @@ async fn ask(
         }
         return Ok(Done::Explained);
     }
+    let snapshots = match args.snapshot {
+        false => Snapshots::default(),
+        true => {
+            let wanted = at_once(topology, &planned)?;
+            let count: usize = wanted.values().sum();
+            let (open, spread) = Snapshots::open(fleet.servers, &wanted, fleet.reading()).await?;
+            cx.note(&format!(
+                "{count} snapshots on {} instances, opened within {:.1} ms",
+                wanted.len(),
+                spread.as_secs_f64() * 1000.0
+            ));
+            open
+        }
+    };
+    let fleet = Fleet {
+        snapshots,
+        ..fleet.clone()
+    };
     fleet
         .run_decided(&planned, scattered.as_ref(), &mut printer)
         .await?;

@@ -59,6 +59,34 @@ pub async fn session(server: &Server, reading: Reading) -> Result<Conn> {
     Ok(conn)
 }
 
+/// A reading session that is ready to open a snapshot.
+///
+/// # Errors
+/// The server cannot be reached, or refuses a setting.
+pub async fn before_snapshot(server: &Server, reading: Reading) -> Result<Conn> {
+    let mut conn = session(server, reading).await?;
+    // Under any other level there is no such snapshot, and the servers only warn of it.
+    for sql in [
+        "COMMIT",
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    ] {
+        conn.query_drop(sql)
+            .await
+            .map_err(|cause| server.explain("could not prepare a snapshot", &cause))?;
+    }
+    Ok(conn)
+}
+
+/// Opens the snapshot that everything in this session is read in from now on.
+///
+/// # Errors
+/// The server refuses.
+pub async fn open_snapshot(server: &Server, conn: &mut Conn) -> Result<()> {
+    conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        .await
+        .map_err(|cause| server.explain("could not open a snapshot", &cause))
+}
+
 /// The columns of a statement that returns no rows.
 ///
 /// # Errors

@@ -72,6 +72,34 @@ pub enum At {
 }
 
 impl Plan {
+    /// The plan for these shards only; nothing where none of them has what the statement reads.
+    #[must_use]
+    pub fn on_shards(mut self, wanted: &BTreeSet<ShardId>, topology: &Topology) -> Option<Self> {
+        if self.reads.iter().all(|read| read.at == At::Schema) {
+            // Any schema has all of it.
+            let table = topology.tables.get(&self.reads.first()?.table)?;
+            self.places = topology
+                .places_in(table, *wanted.first()?)
+                .take(1)
+                .collect();
+            return Some(self);
+        }
+        let elsewhere = self.reads.iter().any(|read| match read.at {
+            At::Table(number) => topology.tables.get(&read.table).is_none_or(|table| {
+                !wanted.contains(&numbered(number, table.tables_per_schema).shard)
+            }),
+            At::Place | At::Schema => false,
+        });
+        self.places.retain(|place| wanted.contains(&place.shard));
+        if let Way::Union(union) = &mut self.way {
+            let plans = std::mem::take(&mut union.plans).into_iter();
+            union.plans = plans
+                .map(|plan| plan.on_shards(wanted, topology))
+                .collect::<Option<_>>()?;
+        }
+        (!elsewhere && !self.places.is_empty()).then_some(self)
+    }
+
     /// The physical tables that stand in the holes of a statement for a place.
     pub fn physical(&self, topology: &Topology, place: Place) -> Vec<PhysicalTable> {
         self.reads

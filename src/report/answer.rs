@@ -25,6 +25,16 @@ pub struct AnswerWriter<W: Write> {
     columns: Vec<Column>,
     table: Vec<Vec<String>>,
     rows: u64,
+    missing: Option<Vec<Missing>>,
+}
+
+/// A physical table whose rows are not in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Missing {
+    /// Instance, schema and table.
+    pub table: String,
+    /// Why.
+    pub error: String,
 }
 
 impl<W: Write> AnswerWriter<W> {
@@ -37,6 +47,7 @@ impl<W: Write> AnswerWriter<W> {
             columns: Vec::new(),
             table: Vec::new(),
             rows: 0,
+            missing: None,
         }
     }
 
@@ -145,6 +156,12 @@ impl<W: Write> AnswerWriter<W> {
         }
     }
 
+    /// What the answer is without, for the end of a JSON document: nothing may be in the list, and
+    /// without a list nothing could have been.
+    pub fn missing(&mut self, missing: Vec<Missing>) {
+        self.missing = Some(missing);
+    }
+
     /// What stands behind the rows.
     ///
     /// # Errors
@@ -166,7 +183,14 @@ impl<W: Write> AnswerWriter<W> {
                 super::right_align(&mut table, &numbers);
                 self.write(format!("{table}\n").as_bytes())?;
             }
-            Format::Json => self.write(b"\n]}\n")?,
+            Format::Json => match &self.missing {
+                None => self.write(b"\n]}\n")?,
+                Some(missing) => {
+                    let missing = serde_json::to_string(missing)
+                        .map_err(|cause| Error::usage("could not write JSON").cause(cause))?;
+                    self.write(format!("\n],\n\"missing\":{missing}}}\n").as_bytes())?;
+                }
+            },
             _ => {}
         }
         self.out.flush().map_err(|cause| Error::output(&cause))

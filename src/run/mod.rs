@@ -11,6 +11,7 @@ pub mod owner;
 pub mod query;
 pub mod rebalance;
 pub mod sample;
+pub mod snapshots;
 pub mod status;
 pub mod union;
 pub mod verify;

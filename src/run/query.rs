@@ -10,9 +10,11 @@ use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::error::{Error, Result};
+use super::snapshots::Snapshots;
+use crate::error::{Class, Error, Result};
 use crate::mysql::query::{self, Reading};
 use crate::mysql::{Conn, Flavour, Server, Servers};
+use crate::names::InstanceName;
 use crate::query::Refusal;
 use crate::query::merge::{Computed, GIVEN_ROWS, Groups, Key, Merge, MergeError, Ordered};
 use crate::query::plan::{Plan, Way};
@@ -103,6 +105,73 @@ impl Running {
     }
 }
 
+/// Tables that did not answer, where an answer without them is wanted as well.
+///
+/// A table's rows are in such an answer whole or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct Missing(Option<Arc<Mutex<Vec<MissingTable>>>>);
+
+/// A physical table that did not answer.
+#[derive(Debug, Clone)]
+pub struct MissingTable {
+    /// Instance, schema and table.
+    pub place: String,
+    /// Why.
+    pub error: Error,
+}
+
+impl Missing {
+    /// What a server refuses is noted, and the others' answer goes on.
+    pub fn allowed() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// What is missing, each table once; nothing where nothing may be.
+    pub fn tables(&self) -> Option<Vec<MissingTable>> {
+        Some(Self::lock(self.0.as_ref()?).clone())
+    }
+
+    fn lock(tables: &Mutex<Vec<MissingTable>>) -> std::sync::MutexGuard<'_, Vec<MissingTable>> {
+        tables
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Notes what failed, or gives the error back where nothing may be missing or it is no
+    /// server's.
+    fn note(&self, place: &str, error: Error) -> Result<()> {
+        match &self.0 {
+            Some(tables) if error.class() == Class::Server => {
+                let mut tables = Self::lock(tables);
+                if !tables.iter().any(|known| known.place == place) {
+                    tables.push(MissingTable {
+                        place: place.to_owned(),
+                        error,
+                    });
+                }
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
+    fn has(&self, place: &str) -> bool {
+        let tables = self.0.as_deref().map(Self::lock);
+        tables.is_some_and(|tables| tables.iter().any(|known| known.place == place))
+    }
+
+    /// An error where none of the tasks has an answer.
+    fn some_answer(&self, tasks: &[String]) -> Result<()> {
+        match &self.0 {
+            Some(tables) if tasks.iter().all(|place| self.has(place)) => {
+                let first = Self::lock(tables).first().map(|first| first.error.clone());
+                first.map_or(Ok(()), |error| Err(error.now("no shard answered")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What a run works with.
 #[derive(Debug, Clone)]
 pub struct Fleet<'a> {
@@ -112,6 +181,10 @@ pub struct Fleet<'a> {
     pub servers: &'a Servers,
     /// The statements that run.
     pub running: Running,
+    /// What may be missing from the answer, and is.
+    pub missing: Missing,
+    /// The snapshots that the answer is read in.
+    pub snapshots: Snapshots,
     /// How to run.
     pub options: QueryOptions,
 }
@@ -121,6 +194,7 @@ struct Task {
     server: Server,
     sql: String,
     place: String,
+    physical: PhysicalTable,
 }
 
 /// Connections that a plan needs to each instance.
@@ -144,7 +218,39 @@ pub fn connections(topology: &Topology, plan: &Plan) -> usize {
         + 1
 }
 
+/// Connections to each instance that a plan's statements need, none used by two of them at once:
+/// of a union all, for a part that has rows enough leaves its own unfinished.
+///
+/// # Errors
+/// They are more than an instance is asked for.
+pub fn at_once(topology: &Topology, plan: &Plan) -> Result<BTreeMap<InstanceName, usize>> {
+    let mut each = BTreeMap::new();
+    let plans = match &plan.way {
+        Way::Union(union) => union.plans.iter().collect(),
+        _ => vec![plan],
+    };
+    for place in plans.into_iter().flat_map(|plan| &plan.places) {
+        let instance = topology.schema(place.shard).instance.clone();
+        *each.entry(instance).or_insert(0) += 1;
+    }
+    match each.iter().find(|(_, count)| **count > CONNECTIONS_MAX) {
+        Some((instance, count)) => Err(Error::usage(format!(
+            "a snapshot for each of {count} tables on instance {instance} is more than \
+             {CONNECTIONS_MAX} connections"
+        ))),
+        None => Ok(each),
+    }
+}
+
 impl Fleet<'_> {
+    /// What a reading session is given.
+    pub fn reading(&self) -> Reading {
+        Reading {
+            timeout: self.options.timeout,
+            clock_us: self.options.clock_us,
+        }
+    }
+
     fn table(&self, plan: &Plan) -> Result<&LogicalTable> {
         self.topology
             .tables
@@ -155,25 +261,29 @@ impl Fleet<'_> {
 
     fn tasks(&self, plan: &Plan, template: &Template) -> Result<Vec<Task>> {
         let table = self.table(plan)?;
-        plan.places
-            .iter()
-            .map(|place| {
-                let physical = self.topology.physical(table, *place);
-                Ok(Task {
-                    server: self.servers.get(&physical.instance)?.clone(),
+        let mut tasks = Vec::with_capacity(plan.places.len());
+        let mut places = Vec::with_capacity(plan.places.len());
+        for place in &plan.places {
+            let physical = self.topology.physical(table, *place);
+            let shown = physical.to_string();
+            places.push(shown.clone());
+            match self.servers.get(&physical.instance) {
+                Ok(_) if self.missing.has(&shown) => {}
+                Ok(server) => tasks.push(Task {
+                    server: server.clone(),
                     sql: template.sql(&plan.physical(self.topology, *place)),
-                    place: physical.to_string(),
-                })
-            })
-            .collect()
+                    place: shown,
+                    physical,
+                }),
+                Err(error) => self.missing.note(&shown, error)?,
+            }
+        }
+        self.missing.some_answer(&places)?;
+        Ok(tasks)
     }
 
     async fn session(&self, server: &Server) -> Result<Conn> {
-        let reading = Reading {
-            timeout: self.options.timeout,
-            clock_us: self.options.clock_us,
-        };
-        let conn = query::session(server, reading).await?;
+        let conn = query::session(server, self.reading()).await?;
         self.running.started(server, &conn);
         Ok(conn)
     }
@@ -225,11 +335,19 @@ impl Fleet<'_> {
         plan: &Plan,
         template: &Template,
     ) -> Result<Vec<Column>> {
-        let tasks = self.tasks(plan, template)?;
-        let task = tasks
-            .into_iter()
-            .next()
-            .ok_or_else(|| Error::usage("there is no shard to ask"))?;
+        for task in self.tasks(plan, template)? {
+            match self.probe_one(&task).await {
+                Ok(probed) => return Ok(probed),
+                // Another one knows the columns as well.
+                Err(error) => self.missing.note(&task.place, error)?,
+            }
+        }
+        // All that were asked are missing now, which is an error.
+        self.tasks(plan, template)?;
+        Err(Error::usage("there is no shard to ask"))
+    }
+
+    async fn probe_one(&self, task: &Task) -> Result<Vec<Column>> {
         let mut conn = self.session(&task.server).await?;
         let probed = query::probe(&task.server, &mut conn, &task.sql).await;
         self.running.ended(&task.server, conn.id());
@@ -246,15 +364,24 @@ impl Fleet<'_> {
     ) -> Result<()> {
         let tasks = self.tasks(plan, &scatter.collations())?;
         let mut answers = stream::iter(tasks.into_iter().map(|task| async move {
-            let mut conn = self.session(&task.server).await?;
-            let names = query::ask(&task.server, &mut conn, &task.sql).await;
-            self.running.ended(&task.server, conn.id());
-            Ok::<_, Error>((names?.1, conn, task))
+            let names = async {
+                let mut conn = self.session(&task.server).await?;
+                let names = query::ask(&task.server, &mut conn, &task.sql).await;
+                self.running.ended(&task.server, conn.id());
+                Ok::<_, Error>((names?.1, conn))
+            };
+            (names.await, task)
         }))
         .buffered(CONNECTIONS);
         let mut agreed = None;
-        while let Some(answer) = answers.next().await {
-            let (names, mut conn, task) = answer?;
+        while let Some((answer, task)) = answers.next().await {
+            let (names, mut conn) = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    self.missing.note(&task.place, error)?;
+                    continue;
+                }
+            };
             match &agreed {
                 None => {
                     let names_of_one = names.first().cloned().unwrap_or_default();
@@ -348,6 +475,7 @@ impl Fleet<'_> {
         sink: &mut Capped<'_>,
     ) -> Result<()> {
         let tasks = self.tasks(plan, statement)?;
+        let places = places_of(&tasks);
         let mut streams = self.start(tasks, CONNECTIONS).await;
         let Some(mut stream) = streams.streams.pop() else {
             return Ok(());
@@ -357,6 +485,7 @@ impl Fleet<'_> {
                 Part::Columns(columns) => sink.columns(&columns)?,
                 Part::Row(row) => sink.row(row)?,
                 Part::End => return Ok(()),
+                Part::Lost => return self.missing.some_answer(&places),
             }
         }
     }
@@ -400,12 +529,22 @@ impl Fleet<'_> {
                 offset,
             } => {
                 let mut groups = Groups::new(keys, aggregates);
-                let server = tasks.first().map(|task| task.server.clone());
+                let places = places_of(&tasks);
+                let servers: Vec<(String, Server)> = tasks
+                    .iter()
+                    .map(|task| (task.place.clone(), task.server.clone()))
+                    .collect();
                 self.unordered(tasks, &mut |row| {
                     groups.add(row).map_err(|fault| merge_error(&fault))?;
                     Ok(true)
                 })
                 .await?;
+                self.missing.some_answer(&places)?;
+                // One that answered can compute as well.
+                let server = servers
+                    .into_iter()
+                    .find(|(place, _)| !self.missing.has(place))
+                    .map(|(_, server)| server);
                 if *one_group {
                     groups.have_one();
                 }
@@ -487,7 +626,7 @@ impl Fleet<'_> {
     ) -> Result<()> {
         self.parts(tasks, &mut |part| match part {
             Part::Row(row) => take(row),
-            Part::Columns(_) | Part::End => Ok(true),
+            Part::Columns(_) | Part::End | Part::Lost => Ok(true),
         })
         .await
     }
@@ -502,11 +641,16 @@ impl Fleet<'_> {
         output: &mut Window<'_, '_>,
     ) -> Result<()> {
         let mut silent = tasks.len();
+        let places = places_of(&tasks);
         let mut held: Option<Vec<Row>> = Some(Vec::new());
         let mut enough = false;
         self.parts(tasks, &mut |part| {
             match part {
                 Part::Columns(_) => silent -= 1,
+                Part::Lost => {
+                    silent -= 1;
+                    self.missing.some_answer(&places)?;
+                }
                 Part::Row(row) => match &mut held {
                     Some(rows) if !enough => {
                         rows.push(row);
@@ -553,7 +697,7 @@ impl Fleet<'_> {
         );
         while let Some(part) = parts.next().await {
             let part = part?;
-            if matches!(part, Part::End) {
+            if matches!(part, Part::End | Part::Lost) {
                 open -= 1;
             }
             if !take(part)? {
@@ -590,6 +734,7 @@ impl Fleet<'_> {
                  on one instance"
             ))));
         }
+        let places = places_of(&tasks);
         let mut started = self.start(tasks, CONNECTIONS_MAX).await;
         let mut streams = std::mem::take(&mut started.streams);
         let mut merge = Ordered::new(keys);
@@ -600,6 +745,7 @@ impl Fleet<'_> {
                     .map_err(|fault| merge_error(&fault))?;
             }
         }
+        self.missing.some_answer(&places)?;
         // Each has sent a row or its end, and its columns before that.
         output.sink.columns(columns)?;
         while let Some((number, row)) = merge.pop() {
@@ -628,18 +774,22 @@ impl Fleet<'_> {
                 .entry(task.server.name().to_string())
                 .or_insert_with(|| Arc::new(tokio::sync::Semaphore::new(at_once)))
                 .clone();
-            let reading = Reading {
-                timeout: self.options.timeout,
-                clock_us: self.options.clock_us,
+            let reading = self.reading();
+            let with = Shared {
+                running: self.running.clone(),
+                agreed: agreed.clone(),
+                snapshots: self.snapshots.clone(),
+                // Rows of a table that fails later would be in the answer, and others not.
+                held: self.missing.0.is_some(),
             };
-            let running = self.running.clone();
-            let agreed = agreed.clone();
+            let missing = self.missing.clone();
             set.spawn(async move {
                 // Closed only with the set of tasks itself.
                 let _permit = gate.acquire().await;
-                if let Err(error) = run_task(&task, reading, &running, &agreed, &sender).await {
+                if let Err(error) = run_task(&task, reading, &with, &sender).await {
+                    let part = missing.note(&task.place, error).map(|()| Part::Lost);
                     // No one listens any more if another shard has failed before.
-                    let _ = sender.send(Err(error)).await;
+                    let _ = sender.send(part).await;
                 }
             });
         }
@@ -655,13 +805,9 @@ impl Fleet<'_> {
     /// # Errors
     /// A shard fails, or the answer is larger than allowed.
     pub async fn run_by_shard(&self, plan: &Plan, sink: &mut dyn Sink) -> Result<()> {
-        let table = self.table(plan)?;
-        let places: Vec<PhysicalTable> = plan
-            .places
-            .iter()
-            .map(|place| self.topology.physical(table, *place))
-            .collect();
         let tasks = self.tasks(plan, &plan.as_written)?;
+        let names = places_of(&tasks);
+        let places: Vec<PhysicalTable> = tasks.iter().map(|task| task.physical.clone()).collect();
         let mut sink = Capped {
             sink,
             left: self.options.rows_max,
@@ -677,10 +823,11 @@ impl Fleet<'_> {
                         Part::Columns(found) => columns = found,
                         Part::Row(row) if rows.len() as u64 <= rows_max => rows.push(row),
                         Part::Row(_) | Part::End => break,
+                        Part::Lost => return Ok(None),
                     }
                 }
             }
-            Ok::<_, Error>((columns, rows))
+            Ok::<_, Error>(Some((columns, rows)))
         }))
         .buffered(CONNECTIONS);
         let mut first = true;
@@ -688,7 +835,9 @@ impl Fleet<'_> {
             let Some(answer) = answers.next().await else {
                 break;
             };
-            let (columns, rows) = answer?;
+            let Some((columns, rows)) = answer? else {
+                continue;
+            };
             if std::mem::take(&mut first) {
                 let mut all: Vec<Column> =
                     ["instance", "schema", "table"].map(text_column).to_vec();
@@ -707,8 +856,12 @@ impl Fleet<'_> {
                 sink.row(all)?;
             }
         }
-        Ok(())
+        self.missing.some_answer(&names)
     }
+}
+
+fn places_of(tasks: &[Task]) -> Vec<String> {
+    tasks.iter().map(|task| task.place.clone()).collect()
 }
 
 fn text_column(name: &str) -> Column {
@@ -733,21 +886,36 @@ enum Part {
     Row(Row),
     /// There are no more rows. A stream that ends without it has lost some.
     End,
+    /// The table is missing from the answer, which goes on without it. Nothing came before.
+    Lost,
 }
 
 /// The columns of the first shard that answered: all others must have the same, or a merged column
 /// would hold values of several.
 type Agreed = Arc<OnceLock<Vec<Column>>>;
 
+/// What the tasks of a run share.
+struct Shared {
+    running: Running,
+    agreed: Agreed,
+    snapshots: Snapshots,
+    /// Whether rows wait for the last one of their table.
+    held: bool,
+}
+
 async fn run_task(
     task: &Task,
     reading: Reading,
-    running: &Running,
-    agreed: &Agreed,
+    with: &Shared,
     sender: &mpsc::Sender<Result<Part>>,
 ) -> Result<()> {
-    let mut conn = query::session(&task.server, reading).await?;
-    running.started(&task.server, &conn);
+    let agreed = &with.agreed;
+    let mut conn = match with.snapshots.take(task.server.name()) {
+        Some(conn) => conn?,
+        None => query::session(&task.server, reading).await?,
+    };
+    with.running.started(&task.server, &conn);
+    let held = Mutex::new(Vec::new());
     let id = conn.id();
     let place = format!("{} ({})", task.place, task.server.place());
     let (first, mut columns) = tokio::sync::oneshot::channel();
@@ -768,7 +936,18 @@ async fn run_task(
                 let _ = first.send(found);
             },
             |row| {
-                let found = if sent { None } else { columns.try_recv().ok() };
+                let row = match (with.held, held.lock()) {
+                    (true, Ok(mut held)) => {
+                        held.push(row);
+                        None
+                    }
+                    _ => Some(row),
+                };
+                // What is held is sent with its columns.
+                let found = match sent || row.is_none() {
+                    true => None,
+                    false => columns.try_recv().ok(),
+                };
                 sent = true;
                 let agrees = agrees.load(Ordering::Relaxed);
                 async move {
@@ -780,13 +959,19 @@ async fn run_task(
                     {
                         return false;
                     }
-                    sender.send(Ok(Part::Row(row))).await.is_ok()
+                    match row {
+                        Some(row) => sender.send(Ok(Part::Row(row))).await.is_ok(),
+                        None => true,
+                    }
                 }
             },
         )
         .await
     };
-    running.ended(&task.server, id);
+    with.running.ended(&task.server, id);
+    if answer.is_ok() {
+        with.snapshots.give_back(task.server.name(), conn);
+    }
     answer.map_err(|error| error.at(&place))?;
     if !agrees.into_inner() {
         let found = told.lock().map(|told| told.clone()).unwrap_or_default();
@@ -796,6 +981,9 @@ async fn run_task(
     // have come.
     if let Ok(found) = columns.try_recv() {
         let _ = sender.send(Ok(Part::Columns(found))).await;
+    }
+    for row in held.into_inner().unwrap_or_default() {
+        let _ = sender.send(Ok(Part::Row(row))).await;
     }
     let _ = sender.send(Ok(Part::End)).await;
     Ok(())
@@ -837,7 +1025,7 @@ async fn next_row(stream: &mut mpsc::Receiver<Result<Part>>) -> Result<Option<Ro
         match next_part(stream).await? {
             Part::Columns(_) => {}
             Part::Row(row) => return Ok(Some(row)),
-            Part::End => return Ok(None),
+            Part::End | Part::Lost => return Ok(None),
         }
     }
 }

@@ -11,7 +11,8 @@ use shardctl::query::plan::{Plan, Way, plan};
 use shardctl::routing::Router;
 use shardctl::rows::cell::{Cell, Column, Row};
 use shardctl::rows::key::KeyValue;
-use shardctl::run::query::{Fleet, QueryOptions, Running, Sink, connections};
+use shardctl::run::query::{Fleet, Missing, QueryOptions, Running, Sink, connections};
+use shardctl::run::snapshots::Snapshots;
 use shardctl::topology::Topology;
 use shardctl::topology::file::parse;
 
@@ -270,6 +271,8 @@ impl World {
             topology: &self.topology,
             servers: &self.servers,
             running: Running::default(),
+            missing: Missing::default(),
+            snapshots: Snapshots::default(),
             options: QueryOptions {
                 timeout: Duration::from_secs(60),
                 rows_max: 100_000,
