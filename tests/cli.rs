@@ -569,6 +569,9 @@ fn help_of_query() {
                                       it looks like one, else a text; number:17, text:17 and null say
                                       which (can be repeated)
           --explain                   Show how it would be answered, and do not run it
+          --analyze                   Run it and show, in place of its rows, what each shard took for it and
+                                      how its server went about it (EXPLAIN), with the shards marked
+                                      that differ from most
           --by-shard                  Run it on each shard as written and show the answers side by side,
                                       unmerged
           --trust-index               Find the shards through an index table where the statement names

@@ -28,6 +28,7 @@ use shardctl::rows::cell::{Column, Row};
 use shardctl::rows::key::KeyValue;
 use shardctl::run::gather::{GatherOptions, Gathered, Gathering};
 use shardctl::run::query::{Running, Sink};
+use shardctl::run::timings::Timings;
 use shardctl::topology::file::parse;
 use shardctl::topology::{Spread, Topology};
 use support::{Engine, Home, Sandbox, on_each_engine};
@@ -356,6 +357,7 @@ impl World {
             servers: &self.servers,
             gather,
             running: Running::default(),
+            timings: Timings::default(),
             options: GatherOptions {
                 timeout: Duration::from_secs(60),
                 rows_max: 100_000,

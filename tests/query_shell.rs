@@ -43,7 +43,8 @@ impl Terminal {
             .arg(program.get_program())
             .args(program.get_args())
             .current_dir(program.get_current_dir().unwrap())
-            .env("TERM", "dumb")
+            // One that lines can be edited in: on a dumb one there is no Tab and no history.
+            .env("TERM", "xterm")
             .stdin(Stdio::from(pty.slave.try_clone().unwrap()))
             .stdout(Stdio::from(pty.slave.try_clone().unwrap()))
             .stderr(Stdio::from(pty.slave));
@@ -153,7 +154,7 @@ on_each_engine! {
         terminal.types("SELECT COUNT(*) AS many\r");
         terminal.sees("       -> ");
         terminal.types("FROM member;\r");
-        terminal.sees("| 40");
+        terminal.sees(" 40 |");
         terminal.sees("1 row in ");
         terminal.sees("shardctl> ");
         terminal.types("SELECT nosuch FROM member WHERE id = 1;\r");
@@ -167,13 +168,23 @@ on_each_engine! {
         assert!(after.contains("1 row") && !after.contains(" ms"), "{after}");
         terminal.types("\\explain SELECT name FROM member WHERE id = 7;\r");
         terminal.sees("way:     one shard");
+        terminal.sees("shardctl> ");
+        terminal.types("\\analyze SELECT COUNT(*) FROM member;\r");
+        terminal.sees("answer:  1 row in ");
+        terminal.sees("plan 1: 4 of 4 tables");
+        terminal.sees("shardctl> ");
         terminal.types("\\d region\r");
         terminal.sees("varchar(10)");
+        terminal.sees("shardctl> ");
         terminal.types("source more.sql\r");
         terminal.sees("from a file");
+        terminal.sees("shardctl> ");
         terminal.types("\\nosuch\r");
         terminal.sees("the shell has no command `\\nosuch`");
+        // At the prompt it is a key, before that a signal.
+        terminal.sees("shardctl> ");
         terminal.types("SELECT 'dropped'\x03");
+        terminal.sees("shardctl> ");
         terminal.types("SELECT 1 + 40 AS na");
         terminal.types(" FROM memb\t WHERE id = 5;\r");
         terminal.sees("| 41");
@@ -191,7 +202,9 @@ on_each_engine! {
         // Up to \q, the unknown command is before it.
         again.types("\x1b[A\x1b[A");
         again.sees("FROM member WHERE id = 5");
-        again.types("\x03\x04");
+        again.types("\x03");
+        again.sees("shardctl> ");
+        again.types("\x04");
         assert_eq!(again.ends(), 0);
     }
 

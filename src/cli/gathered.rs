@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indexmap::IndexMap;
 
 use super::statement::{How, Printer, hint};
-use super::{Context, Outcome};
+use super::{Context, Outcome, analyze};
 use crate::error::{Error, Result};
 use crate::mysql::credentials::Credentials;
 use crate::mysql::{Flavour, Server, Servers};
@@ -14,10 +14,12 @@ use crate::names::InstanceName;
 use crate::query::Refusal;
 use crate::query::gather::Gather;
 use crate::report;
+use crate::report::analyze::AnalyzeReport;
 use crate::report::gather::{GatherPart, GatherReport, GatherTable};
 use crate::run::gather::{GatherOptions, Gathering, Looked, SCRATCH_CONNECTIONS, check_engines};
 use crate::run::interrupt::Requests;
 use crate::run::query::Running;
+use crate::run::timings::Timings;
 use crate::sandbox::{Durability, Engine, Home, InUse, Options};
 use crate::topology::Topology;
 
@@ -51,6 +53,8 @@ pub(super) struct Asked<'a> {
     pub(super) gather: &'a GatherArgs,
     pub(super) how: How,
     pub(super) max_shards: Option<usize>,
+    /// Tell how far apart the snapshots are.
+    pub(super) snapshot: bool,
     pub(super) rows_max: u64,
     pub(super) timeout: Duration,
 }
@@ -113,13 +117,7 @@ pub(super) async fn run(
     };
     if asked.how.explain {
         let gathering = gathering(asked, topology, servers, gather);
-        let looked = tokio::select! {
-            looked = gathering.look() => looked?,
-            signal = ended.next() => {
-                gathering.running.kill().await;
-                return Err(stopped(signal));
-            }
-        };
+        let looked = look(asked, &gathering, deadline(asked), ended).await?;
         let report = explain(asked, gather, refusal, &looked, named.as_ref(), servers);
         drop(looked);
         cx.out.show(&report)?;
@@ -140,7 +138,34 @@ pub(super) async fn run(
     ));
     let start = Instant::now();
     let gathering = gathering(asked, topology, servers, gather);
-    match answer(cx, asked, &gathering, &scratch.server, ended).await {
+    let answered = answer(cx, asked, &gathering, &scratch.server, ended).await;
+    match answered {
+        Ok(printer) if asked.how.analyze => {
+            let ms = start.elapsed().as_secs_f64() * 1000.0;
+            *kept = Some(scratch);
+            let rows = printer.rows();
+            drop(printer);
+            let reading = gathering.reading();
+            let shards = analyze::shards(&gathering.timings, servers, reading, &gathering.running);
+            let shards = tokio::select! {
+                shards = shards => shards,
+                signal = ended.next() => {
+                    gathering.running.kill().await;
+                    return Err(stopped(signal));
+                }
+            };
+            let report = AnalyzeReport {
+                way: "gather",
+                reason: reason(refusal),
+                merge: None,
+                rows,
+                ms,
+                shards,
+                plans: Vec::new(),
+            };
+            cx.out.show(&report.compared())?;
+            Ok(Outcome::Clean)
+        }
         Ok(printer) => {
             *kept = Some(scratch);
             printer
@@ -166,6 +191,7 @@ fn gathering<'a>(
         servers,
         gather,
         running: Running::default(),
+        timings: Timings::default(),
         options: GatherOptions {
             timeout: asked.timeout,
             rows_max: asked.rows_max,
@@ -181,6 +207,38 @@ fn stopped(signal: &str) -> Error {
         .now("the statements were ended on the servers as well")
 }
 
+/// The servers end a statement first; this is for what is not one, or does not answer at all.
+fn deadline(asked: Asked<'_>) -> tokio::time::Instant {
+    tokio::time::Instant::now() + asked.timeout + Duration::from_secs(5)
+}
+
+fn late(asked: Asked<'_>) -> Error {
+    Error::server(format!(
+        "no answer within {} seconds",
+        asked.timeout.as_secs()
+    ))
+    .next("give it longer with --timeout")
+}
+
+/// What the shards have. What is asked for that is ended on the servers if it is not wanted any
+/// more.
+async fn look(
+    asked: Asked<'_>,
+    gathering: &Gathering<'_>,
+    deadline: tokio::time::Instant,
+    ended: &mut Requests,
+) -> Result<Looked> {
+    let looked = tokio::select! {
+        looked = gathering.look() => looked,
+        signal = ended.next() => Err(stopped(signal)),
+        () = tokio::time::sleep_until(deadline) => Err(late(asked)),
+    };
+    if looked.is_err() {
+        gathering.running.kill().await;
+    }
+    looked
+}
+
 /// The answer, printed up to its last row. The scratch schema is gone afterwards.
 async fn answer(
     cx: &Context,
@@ -189,28 +247,21 @@ async fn answer(
     server: &Server,
     ended: &mut Requests,
 ) -> Result<Printer> {
-    let mut printer = Printer::new(cx, asked.how);
-    let deadline = tokio::time::Instant::now() + asked.timeout + Duration::from_secs(5);
-    let late = || {
-        Error::server(format!(
-            "no answer within {} seconds",
-            asked.timeout.as_secs()
-        ))
-        .next("give it longer with --timeout")
+    let deadline = deadline(asked);
+    let looked = look(asked, gathering, deadline, ended).await?;
+    if asked.snapshot {
+        cx.note(&format!(
+            "{} snapshots, opened within {:.1} ms",
+            gathering.servers.iter().count(),
+            looked.spread.as_secs_f64() * 1000.0
+        ));
+    }
+    let mut printer = Printer::new(cx, asked.how, Some(&gathering.timings));
+    let id = id()?;
+    let mut scratch = tokio::select! {
+        scratch = gathering.scratch(server, &id, &looked) => scratch?,
+        () = tokio::time::sleep_until(deadline) => return Err(late(asked)),
     };
-    let looked = tokio::select! {
-        looked = gathering.look() => looked,
-        signal = ended.next() => Err(stopped(signal)),
-        () = tokio::time::sleep_until(deadline) => Err(late()),
-    };
-    let looked = match looked {
-        Ok(looked) => looked,
-        Err(error) => {
-            gathering.running.kill().await;
-            return Err(error);
-        }
-    };
-    let mut scratch = gathering.scratch(server, &id()?, &looked).await?;
     let told = |gathered: crate::run::gather::Gathered| {
         cx.note(&format!(
             "gathered {} rows, {}",
@@ -221,7 +272,7 @@ async fn answer(
     let answer = tokio::select! {
         answer = gathering.run(looked, &mut scratch, &mut printer, &told) => answer,
         signal = ended.next() => Err(stopped(signal)),
-        () = tokio::time::sleep_until(deadline) => Err(late()),
+        () = tokio::time::sleep_until(deadline) => Err(late(asked)),
     };
     if answer.is_err() {
         gathering.running.kill().await;
@@ -302,6 +353,10 @@ async fn scratch_server(
     })
 }
 
+fn reason(refusal: &Refusal) -> String {
+    format!("the shards' answers cannot be merged into it: {refusal}")
+}
+
 fn engine(servers: &Servers) -> Result<Engine> {
     match servers.iter().next().map(Server::flavour) {
         Some(Flavour::Mysql) => Ok(Engine::Mysql),
@@ -349,7 +404,7 @@ fn explain(
     };
     GatherReport {
         way: "gather",
-        reason: format!("the shards' answers cannot be merged into it: {refusal}"),
+        reason: reason(refusal),
         scratch,
         rows_max: asked.gather.max_gather_rows,
         bytes_max: asked.gather.max_gather_bytes,

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, the flags they share, and what a subcommand gets to
 //! work with.
 
+mod analyze;
 pub mod check;
 pub mod create;
 pub mod demo;
@@ -11,6 +12,7 @@ pub mod plan;
 mod plan_file;
 mod plan_from;
 mod plan_sample;
+mod progress;
 pub mod query;
 pub mod rebalance;
 pub mod route;

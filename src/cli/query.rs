@@ -45,6 +45,10 @@ pub struct QueryArgs {
     /// Show how it would be answered, and do not run it
     #[arg(long)]
     pub(super) explain: bool,
+    /// Run it and show, in place of its rows, what each shard took for it and how its server went
+    /// about it (EXPLAIN), with the shards marked that differ from most
+    #[arg(long, conflicts_with_all = ["explain", "by_shard"])]
+    pub(super) analyze: bool,
     /// Run it on each shard as written and show the answers side by side, unmerged
     #[arg(long, conflicts_with = "explain")]
     pub(super) by_shard: bool,
@@ -133,6 +137,7 @@ pub async fn run(cx: &mut Context, args: QueryArgs) -> Result<Outcome> {
     let terminal = std::io::stdin().is_terminal();
     let how = How {
         explain: args.explain,
+        analyze: args.analyze,
         vertical: false,
         timing: true,
     };

@@ -33,6 +33,7 @@ Statements end with ; or, for a line for each column, with \\G.
   \\d                the logical tables (SHOW TABLES)
   \\d TABLE          a table's columns (DESCRIBE TABLE)
   \\explain SQL;     how a statement would be answered
+  \\analyze SQL;     what each shard took for it, and its server's own plan
   \\timing           tell how long statements take, or not
   source FILE       run the statements of a file
   \\q                leave (quit, exit, Ctrl-D)
@@ -174,6 +175,9 @@ impl Shell<'_, '_> {
                 if let Some(explained) = sql.strip_prefix("\\explain") {
                     how.explain = true;
                     sql = explained.trim_start();
+                } else if let Some(analyzed) = sql.strip_prefix("\\analyze") {
+                    how.analyze = true;
+                    sql = analyzed.trim_start();
                 }
                 self.session.answer(sql, how).await.map(Then::Go)
             }
@@ -335,6 +339,9 @@ impl Lines {
     }
 
     fn remember(&self, statement: &str) {
+        if holds_password(statement) {
+            return;
+        }
         // A history that is not kept is no reason to stop.
         let _ = self.asks.send(Ask::Remember(statement.to_owned()));
     }
@@ -346,6 +353,15 @@ impl Lines {
             let _ = nix::sys::termios::tcsetattr(std::io::stdin(), now, before);
         }
     }
+}
+
+/// Whether a statement may hold a password, as the servers' own client sees it: such are not kept,
+/// though none of them is answered here.
+fn holds_password(statement: &str) -> bool {
+    let statement = statement.to_ascii_uppercase();
+    ["IDENTIFIED", "PASSWORD"]
+        .iter()
+        .any(|word| statement.contains(word))
 }
 
 fn edit(words: Words, history: Option<PathBuf>, mut asked: mpsc::UnboundedReceiver<Ask>) {
@@ -488,6 +504,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_may_hold_a_password_is_not_kept() {
+        for statement in [
+            "CREATE USER a IDENTIFIED BY 'x'",
+            "set password = 'x'",
+            "ALTER USER a\nidentified with x",
+        ] {
+            assert!(holds_password(statement), "{statement}");
+        }
+        assert!(!holds_password("SELECT identity FROM member"));
+    }
+
+    #[test]
     fn tab_completes_tables_columns_and_keywords() {
         let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let words = Words {
@@ -509,7 +537,7 @@ mod tests {
         check("SELECT * FROM member WHERE ni", 27, &["nickname"]);
         check("SELECT * FROM member WHERE ci", 27, &[]);
         check("SELECT * FROM member_address a WHERE a.c", 39, &["city"]);
-        check("SELECT * FROM member WH", 21, &["WHERE"]);
+        check("SELECT * FROM member WH", 21, &["WHEN", "WHERE"]);
         check("SELECT é", 7, &[]);
     }
 }

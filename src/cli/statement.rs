@@ -2,14 +2,16 @@
 //! command line, the shell and a text of many statements.
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
 use super::gathered::{self, Asked, ScratchServer};
+use super::progress::Progress;
 use super::query::QueryArgs;
 use super::rebalance::fencing_job;
-use super::{Context, Outcome};
+use super::{Context, Outcome, analyze};
 use crate::error::{Class, Error, Result};
 use crate::journal;
 use crate::mysql::Servers;
@@ -21,6 +23,7 @@ use crate::query::merge::Merge;
 use crate::query::plan::{Plan, Way, plan};
 use crate::query::scatter::Scattered;
 use crate::report::Format;
+use crate::report::analyze::AnalyzeReport;
 use crate::report::answer::{self, AnswerWriter};
 use crate::report::describe::{describe, described};
 use crate::report::explain::{ExplainReport, ExplainShard};
@@ -31,27 +34,40 @@ use crate::run::query::{
     refuse_to_merge,
 };
 use crate::run::snapshots::Snapshots;
+use crate::run::timings::Timings;
 use crate::topology::{Endpoint, Topology};
 
 /// Connections to each instance that a shell keeps open between its statements: as many as a
 /// scatter whose order does not matter uses.
 const CONNECTIONS_KEPT: usize = 8;
 
-/// Prints an answer as its rows come.
-pub(super) struct Printer(AnswerWriter<std::io::BufWriter<std::io::Stdout>>);
+/// Prints an answer as its rows come, or only counts them.
+pub(super) struct Printer {
+    writer: AnswerWriter<std::io::BufWriter<std::io::Stdout>>,
+    /// Rows that were counted and not printed; nothing where they are printed.
+    counted: Option<u64>,
+    /// Ended by the first thing that is printed to the same terminal.
+    progress: Option<Progress>,
+    streams: bool,
+}
 
 impl Printer {
-    /// In the format that was asked for.
-    pub(super) fn new(cx: &Context, how: How) -> Self {
+    /// In the format that was asked for. `timings` are what tells how far it is.
+    pub(super) fn new(cx: &Context, how: How, timings: Option<&Timings>) -> Self {
         let format = match how.vertical {
             true => Format::Vertical,
             false => cx.out.format,
         };
-        Self(AnswerWriter::new(
-            std::io::BufWriter::new(std::io::stdout()),
-            format,
-            cx.out.view,
-        ))
+        Self {
+            writer: AnswerWriter::new(
+                std::io::BufWriter::new(std::io::stdout()),
+                format,
+                cx.out.view,
+            ),
+            counted: how.analyze.then_some(0),
+            progress: timings.and_then(|timings| Progress::of(cx, timings)),
+            streams: format != Format::Table && std::io::stdout().is_terminal(),
+        }
     }
 
     /// What the answer is without.
@@ -60,13 +76,19 @@ impl Printer {
             table: table.place.clone(),
             error: table.error.summary(),
         });
-        self.0.missing(missing.collect());
+        self.writer.missing(missing.collect());
+    }
+
+    /// Rows so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.counted.unwrap_or_else(|| self.writer.rows())
     }
 
     /// Prints what stands behind the rows, and tells how many there were and how long it took.
     pub(super) fn finish(self, cx: &Context, how: How, start: Instant) -> Result<()> {
-        let rows = self.0.rows();
-        self.0.finish()?;
+        drop(self.progress);
+        let rows = self.writer.rows();
+        self.writer.finish()?;
         let rows = format!("{rows} {}", if rows == 1 { "row" } else { "rows" });
         let ms = start.elapsed().as_secs_f64() * 1000.0;
         cx.note(&match how.timing {
@@ -79,11 +101,21 @@ impl Printer {
 
 impl Sink for Printer {
     fn columns(&mut self, columns: &[Column]) -> Result<()> {
-        self.0.columns(columns)
+        match self.counted {
+            Some(_) => Ok(()),
+            None => self.writer.columns(columns),
+        }
     }
 
     fn row(&mut self, row: Row) -> Result<()> {
-        self.0.row(&row)
+        if let Some(rows) = &mut self.counted {
+            *rows += 1;
+            return Ok(());
+        }
+        if self.streams {
+            self.progress = None;
+        }
+        self.writer.row(&row)
     }
 }
 
@@ -92,6 +124,8 @@ impl Sink for Printer {
 pub(super) struct How {
     /// Show the way, and do not run it.
     pub(super) explain: bool,
+    /// Run it, and show what it took in place of its rows.
+    pub(super) analyze: bool,
     /// A line for each column, whatever the session's format.
     pub(super) vertical: bool,
     /// Tell how long it took.
@@ -115,6 +149,7 @@ pub(super) struct Session<'a> {
 enum Done {
     Answered(Printer),
     Explained,
+    Analyzed(AnalyzeReport),
     /// They cannot; it is gathered instead.
     Apart(Refusal),
 }
@@ -154,9 +189,10 @@ impl<'a> Session<'a> {
     /// It is refused, a server fails, the answer is larger than allowed, or it was asked to end:
     /// then it is ended on the servers as well.
     pub(super) async fn answer(&mut self, sql: &str, how: How) -> Result<Outcome> {
+        let (sql, how) = asked_for(sql, how);
         if let Some(asked) = described(sql) {
             let start = Instant::now();
-            let mut printer = Printer::new(self.cx, how);
+            let mut printer = Printer::new(self.cx, how, None);
             let (columns, rows) = describe(&self.topology, &asked)?;
             printer.columns(&columns)?;
             rows.into_iter().try_for_each(|row| printer.row(row))?;
@@ -204,6 +240,7 @@ impl<'a> Session<'a> {
         let servers = self.connect(&used).await?;
         let start = Instant::now();
         let running = Running::default();
+        let timings = Timings::default();
         let missing = match self.args.partial {
             true => Missing::allowed(),
             false => Missing::default(),
@@ -214,6 +251,7 @@ impl<'a> Session<'a> {
             running: running.clone(),
             missing: missing.clone(),
             snapshots: Snapshots::default(),
+            timings: timings.clone(),
             options: QueryOptions {
                 timeout: Duration::from_secs(self.args.timeout),
                 rows_max: self.args.max_rows,
@@ -232,18 +270,15 @@ impl<'a> Session<'a> {
         };
         match done {
             Ok(Done::Answered(mut printer)) => {
-                let lost = missing.tables();
-                if let Some(lost) = &lost {
-                    printer.missing(lost);
+                if let Some(lost) = missing.tables() {
+                    printer.missing(&lost);
                 }
                 printer.finish(self.cx, how, start)?;
-                if let Some(lost @ [_, ..]) = lost.as_deref() {
-                    // Not a note: whoever wants no notes must hear of it all the same.
-                    for table in lost {
-                        eprintln!("missing: {}: {}", table.place, table.error.summary());
-                    }
-                    return Ok(Outcome::Partial);
-                }
+                return Ok(told(&missing));
+            }
+            Ok(Done::Analyzed(report)) => {
+                self.cx.out.show(&report)?;
+                return Ok(told(&missing));
             }
             Ok(Done::Explained) => {}
             Ok(Done::Apart(refusal)) => {
@@ -331,6 +366,7 @@ impl<'a> Session<'a> {
             gather: &self.args.gather,
             how,
             max_shards: self.args.max_shards,
+            snapshot: self.args.snapshot,
             rows_max: self.args.max_rows,
             timeout: Duration::from_secs(self.args.timeout),
         };
@@ -355,6 +391,57 @@ impl<'a> Session<'a> {
             return Err(refuse_to_merge(refusal));
         }
         gather(sql, &self.topology).map_err(|other| refuse_to_merge(clearer(refusal, &other)))
+    }
+}
+
+/// EXPLAIN and ANALYZE of a statement ask how it is answered, as the flags of those names do.
+fn asked_for(sql: &str, how: How) -> (&str, How) {
+    fn after<'a>(sql: &'a str, word: &str) -> Option<&'a str> {
+        let sql = sql.trim_start();
+        let begun = sql.get(..word.len())?.eq_ignore_ascii_case(word);
+        let rest = &sql[word.len()..];
+        (begun && rest.starts_with(|c: char| c.is_whitespace() || c == '(')).then_some(rest)
+    }
+    let is_statement = |sql: &str| {
+        sql.trim_start().starts_with('(')
+            || ["SELECT", "WITH", "TABLE", "VALUES"]
+                .iter()
+                .any(|word| after(sql, word).is_some())
+    };
+    let analyzed = after(sql, "EXPLAIN")
+        .and_then(|rest| after(rest, "ANALYZE"))
+        .or_else(|| after(sql, "ANALYZE"));
+    match (analyzed, after(sql, "EXPLAIN")) {
+        (Some(rest), _) if is_statement(rest) => (
+            rest,
+            How {
+                analyze: true,
+                explain: false,
+                ..how
+            },
+        ),
+        (_, Some(rest)) if is_statement(rest) => (
+            rest,
+            How {
+                explain: true,
+                analyze: false,
+                ..how
+            },
+        ),
+        _ => (sql, how),
+    }
+}
+
+/// Tells what the answer is without, if anything.
+fn told(missing: &Missing) -> Outcome {
+    let lost = missing.tables().unwrap_or_default();
+    for table in &lost {
+        // Not a note: whoever wants no notes must hear of it all the same.
+        eprintln!("missing: {}: {}", table.place, table.error.summary());
+    }
+    match lost.is_empty() {
+        true => Outcome::Clean,
+        false => Outcome::Partial,
     }
 }
 
@@ -397,7 +484,7 @@ async fn ask(
             planned.reason
         ));
     }
-    let mut printer = Printer::new(cx, how);
+    let mut printer = Printer::new(cx, how, Some(&fleet.timings));
     if args.by_shard {
         fleet.run_by_shard(&planned, &mut printer).await?;
         return Ok(Done::Answered(printer));
@@ -420,7 +507,10 @@ async fn ask(
     let snapshots = match args.snapshot {
         false => Snapshots::default(),
         true => {
-            let wanted = at_once(topology, &planned)?;
+            let mut wanted = at_once(topology, &planned)?;
+            if args.partial {
+                wanted.retain(|instance, _| fleet.servers.get(instance).is_ok());
+            }
             let count: usize = wanted.values().sum();
             let (open, spread) = Snapshots::open(fleet.servers, &wanted, fleet.reading()).await?;
             cx.note(&format!(
@@ -435,9 +525,32 @@ async fn ask(
         snapshots,
         ..fleet.clone()
     };
+    let start = Instant::now();
     fleet
         .run_decided(&planned, scattered.as_ref(), &mut printer)
         .await?;
+    if how.analyze {
+        let took = start.elapsed();
+        let explained = explain(topology, &planned, scattered.as_ref())?;
+        let rows = printer.rows();
+        drop(printer);
+        let report = AnalyzeReport {
+            way: explained.way,
+            reason: explained.reason,
+            merge: explained.merge,
+            rows,
+            ms: took.as_secs_f64() * 1000.0,
+            shards: analyze::shards(
+                &fleet.timings,
+                fleet.servers,
+                fleet.reading(),
+                &fleet.running,
+            )
+            .await,
+            plans: Vec::new(),
+        };
+        return Ok(Done::Analyzed(report.compared()));
+    }
     Ok(Done::Answered(printer))
 }
 
@@ -581,5 +694,45 @@ fn merge_words(merge: &Merge) -> String {
             if order.is_empty() { "" } else { ", sorted" },
             window(limit, offset)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn explain_and_analyze_before_a_statement_ask_for_its_way() {
+        let how = How {
+            explain: false,
+            analyze: false,
+            vertical: false,
+            timing: true,
+        };
+        let check = |sql: &str, rest: &str, explain, analyze| {
+            let (found, how) = asked_for(sql, how);
+            assert_eq!(
+                (found.trim(), how.explain, how.analyze),
+                (rest, explain, analyze)
+            );
+        };
+        check("explain SELECT 1", "SELECT 1", true, false);
+        check("EXPLAIN\n(SELECT 1)", "(SELECT 1)", true, false);
+        check("EXPLAIN ANALYZE SELECT 1", "SELECT 1", false, true);
+        check(
+            "ANALYZE WITH a AS (SELECT 1) SELECT 1",
+            "WITH a AS (SELECT 1) SELECT 1",
+            false,
+            true,
+        );
+        check("ANALYZE TABLE member", "TABLE member", false, true);
+        check("EXPLAIN member", "EXPLAIN member", false, false);
+        check(
+            "EXPLAIN DELETE FROM member",
+            "EXPLAIN DELETE FROM member",
+            false,
+            false,
+        );
+        check("SELECT 1", "SELECT 1", false, false);
     }
 }

@@ -132,6 +132,23 @@ pub async fn ask(server: &Server, conn: &mut Conn, sql: &str) -> Result<(Vec<Col
     Ok((columns.iter().map(column).collect(), rows))
 }
 
+/// The server's own plan for a statement: the names of EXPLAIN's columns, and its lines.
+///
+/// # Errors
+/// The server refuses the statement.
+pub async fn explain(
+    server: &Server,
+    conn: &mut Conn,
+    sql: &str,
+) -> Result<(Vec<Column>, Vec<Row>)> {
+    // What MySQL shows without a format is a setting of its own.
+    let explain = match server.flavour() {
+        Flavour::Mysql => "EXPLAIN FORMAT=TRADITIONAL",
+        Flavour::Mariadb => "EXPLAIN",
+    };
+    ask(server, conn, &format!("{explain} {sql}")).await
+}
+
 /// What each collation of a row of their names does with the shorter of two texts.
 ///
 /// The names are asked for, for a column's own number of its collation is not to be trusted:

@@ -15,7 +15,7 @@ use mysql_async::{Conn, Row, Value};
 
 use super::copy::{TableCopy, read_expression, send_bulk, send_inserts, send_load_data};
 use super::moving::{ColumnShape, Shape};
-use super::query::{Reading, session};
+use super::query::{self, Reading, session};
 use super::server::{Flavour, Server};
 use crate::error::{Error, Result};
 use crate::names::{SchemaName, TableName, quote, quote_text};
@@ -281,22 +281,15 @@ pub async fn defaults(
     found.ok_or_else(|| Error::server(format!("there is no schema `{schema}`")).at(server.place()))
 }
 
-/// A reading session whose reads all see one moment, and give text as the bytes it is stored as.
+/// A reading session that is ready to open a snapshot, and gives text as the bytes it is stored as.
 ///
 /// # Errors
 /// The server cannot be reached, or refuses a setting.
-pub async fn snapshot(server: &Server, reading: Reading) -> Result<Conn> {
-    let mut conn = session(server, reading).await?;
-    for sql in [
-        "SET SESSION character_set_results=NULL, net_write_timeout=600",
-        // Under any other level there is no such snapshot, and the servers only warn of it.
-        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-    ] {
-        conn.query_drop(sql)
-            .await
-            .map_err(|cause| server.explain("could not open a snapshot", &cause))?;
-    }
+pub async fn before_snapshot(server: &Server, reading: Reading) -> Result<Conn> {
+    let mut conn = query::before_snapshot(server, reading).await?;
+    conn.query_drop("SET SESSION character_set_results=NULL, net_write_timeout=600")
+        .await
+        .map_err(|cause| server.explain("could not prepare a snapshot", &cause))?;
     Ok(conn)
 }
 

@@ -108,11 +108,11 @@ fn statement(text: &str, vertical: bool) -> First {
     }
 }
 
-/// A line of its own. `\explain` is none: what it explains may go over many lines.
+/// A line of its own. `\explain` and `\analyze` are none: what they are for may go over many lines.
 fn is_command(line: &str) -> bool {
     let word = line.split([' ', '\t', ';']).next().unwrap_or_default();
     if let Some(name) = word.strip_prefix('\\') {
-        return !name.is_empty() && name != "explain" && !matches!(name, "G" | "g");
+        return !name.is_empty() && !matches!(name, "explain" | "analyze" | "G" | "g");
     }
     let alone = line[word.len()..].trim_end_matches(';').trim().is_empty();
     match word.to_ascii_lowercase().as_str() {

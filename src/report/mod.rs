@@ -3,6 +3,7 @@
 //! A report is a `Serialize` struct that also knows how to print itself as text. JSON is the
 //! struct itself, so both faces always tell the same.
 
+pub mod analyze;
 pub mod answer;
 pub mod check;
 pub mod create;

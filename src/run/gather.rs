@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::JoinSet;
 
 use super::query::{Running, Sink};
+use super::timings::Timings;
 use crate::error::{Error, Result};
 use crate::mysql::query::{self, Reading};
 use crate::mysql::scratch::{self, Batch, Scratch, ScratchColumn, ScratchTable, Writer};
@@ -69,6 +70,8 @@ pub struct Gathering<'a> {
     pub gather: &'a Gather,
     /// The statements that run.
     pub running: Running,
+    /// What reading the physical tables takes.
+    pub timings: Timings,
     /// How to run.
     pub options: GatherOptions,
 }
@@ -78,6 +81,8 @@ pub struct Gathering<'a> {
 pub struct Looked {
     /// The tables, in the order of the statement's fetches.
     pub tables: Vec<LookedTable>,
+    /// How far apart the instances' moments are at the most.
+    pub spread: Duration,
     settings: BTreeMap<String, String>,
     defaults: (String, String),
     snapshots: Vec<(Server, Conn)>,
@@ -160,7 +165,8 @@ pub fn check_engines(servers: &Servers, scratch: &Server) -> Result<()> {
 }
 
 impl Gathering<'_> {
-    fn reading(&self) -> Reading {
+    /// What a reading session is given.
+    pub fn reading(&self) -> Reading {
         Reading {
             timeout: self.options.timeout,
             clock_us: self.options.clock_us,
@@ -173,11 +179,16 @@ impl Gathering<'_> {
     /// A shard fails, the shards differ, or there is more than may be gathered.
     pub async fn look(&self) -> Result<Looked> {
         let mut snapshots = try_join_all(self.servers.iter().map(|server| async {
-            let conn = scratch::snapshot(server, self.reading()).await?;
+            let conn = scratch::before_snapshot(server, self.reading()).await?;
             self.running.started(server, &conn);
             Ok::<_, Error>((server.clone(), conn))
         }))
         .await?;
+        // All stand ready now: each opens its own between the first asking and the last answer.
+        let start = Instant::now();
+        let opening = snapshots.iter_mut();
+        try_join_all(opening.map(|(server, conn)| query::open_snapshot(server, conn))).await?;
+        let spread = start.elapsed();
         let mut settings: Option<(String, BTreeMap<String, String>)> = None;
         let mut found = BTreeMap::new();
         for (server, conn) in &mut snapshots {
@@ -222,6 +233,7 @@ impl Gathering<'_> {
         self.refuse_estimate(&tables)?;
         Ok(Looked {
             tables,
+            spread,
             settings: settings.map(|(_, settings)| settings).unwrap_or_default(),
             defaults: at,
             snapshots,
@@ -384,13 +396,19 @@ impl Gathering<'_> {
             bytes_max: self.options.gather_bytes_max,
         });
         let mut tasks = JoinSet::new();
+        let statements: Vec<usize> = looked
+            .tables
+            .iter()
+            .map(|table| self.timings.statement(table.parts.len()))
+            .collect();
         for (server, mut conn) in looked.snapshots {
-            let parts: Vec<(Arc<ScratchTable>, String)> = tables
+            let parts: Vec<(Arc<ScratchTable>, usize, LookedPart)> = tables
                 .iter()
+                .zip(&statements)
                 .zip(&looked.tables)
                 .flat_map(|(table, looked)| looked.parts.iter().map(move |part| (table, part)))
                 .filter(|(_, part)| part.physical.instance == *server.name())
-                .map(|(table, part)| (table.clone(), part.sql.clone()))
+                .map(|((table, statement), part)| (table.clone(), *statement, part.clone()))
                 .collect();
             let (sender, receiver) = mpsc::channel::<Sent>(1);
             let receiver = Arc::new(AsyncMutex::new(receiver));
@@ -400,10 +418,13 @@ impl Gathering<'_> {
             }
             let budget = budget.clone();
             let running = self.running.clone();
+            let timings = self.timings.clone();
             tasks.spawn(async move {
-                for (table, sql) in parts {
+                for (table, statement, part) in parts {
+                    let timer = timings.start(statement, &part.physical, &part.sql);
                     let spent = Mutex::new(None);
-                    scratch::read(&server, &mut conn, &sql, bytes_max, |batch| {
+                    scratch::read(&server, &mut conn, &part.sql, bytes_max, |batch| {
+                        timer.came(batch.rows(), batch.bytes);
                         let within = budget.spend(&batch);
                         let ok = within.is_ok();
                         if let Err(error) = within {

@@ -13,5 +13,6 @@ pub mod rebalance;
 pub mod sample;
 pub mod snapshots;
 pub mod status;
+pub mod timings;
 pub mod union;
 pub mod verify;

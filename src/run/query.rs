@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::snapshots::Snapshots;
+use super::timings::Timings;
 use crate::error::{Class, Error, Result};
 use crate::mysql::query::{self, Reading};
 use crate::mysql::{Conn, Flavour, Server, Servers};
@@ -83,11 +84,13 @@ pub fn refuse_to_merge(refusal: &Refusal) -> Error {
 pub struct Running(Arc<Mutex<Vec<(Server, u32)>>>);
 
 impl Running {
-    pub(super) fn started(&self, server: &Server, conn: &Conn) {
+    /// One has started on this connection.
+    pub fn started(&self, server: &Server, conn: &Conn) {
         self.lock().push((server.clone(), conn.id()));
     }
 
-    pub(super) fn ended(&self, server: &Server, id: u32) {
+    /// The one on this connection has ended.
+    pub fn ended(&self, server: &Server, id: u32) {
         self.lock()
             .retain(|(other, known)| *known != id || other.name() != server.name());
     }
@@ -185,6 +188,8 @@ pub struct Fleet<'a> {
     pub missing: Missing,
     /// The snapshots that the answer is read in.
     pub snapshots: Snapshots,
+    /// What the tables' parts take.
+    pub timings: Timings,
     /// How to run.
     pub options: QueryOptions,
 }
@@ -763,6 +768,7 @@ impl Fleet<'_> {
 
     /// Runs the tasks, at most so many at once on an instance, each with a stream of its own.
     async fn start(&self, tasks: Vec<Task>, at_once: usize) -> Started {
+        let statement = self.timings.statement(tasks.len());
         let mut set = JoinSet::new();
         let mut streams = Vec::new();
         let agreed = Agreed::default();
@@ -781,6 +787,8 @@ impl Fleet<'_> {
                 snapshots: self.snapshots.clone(),
                 // Rows of a table that fails later would be in the answer, and others not.
                 held: self.missing.0.is_some(),
+                timings: self.timings.clone(),
+                statement,
             };
             let missing = self.missing.clone();
             set.spawn(async move {
@@ -901,6 +909,9 @@ struct Shared {
     snapshots: Snapshots,
     /// Whether rows wait for the last one of their table.
     held: bool,
+    timings: Timings,
+    /// Its number among the timings.
+    statement: usize,
 }
 
 async fn run_task(
@@ -910,6 +921,9 @@ async fn run_task(
     sender: &mpsc::Sender<Result<Part>>,
 ) -> Result<()> {
     let agreed = &with.agreed;
+    let timer = with
+        .timings
+        .start(with.statement, &task.physical, &task.sql);
     let mut conn = match with.snapshots.take(task.server.name()) {
         Some(conn) => conn?,
         None => query::session(&task.server, reading).await?,
@@ -936,6 +950,8 @@ async fn run_task(
                 let _ = first.send(found);
             },
             |row| {
+                let bytes: usize = row.iter().flatten().map(Vec::len).sum();
+                timer.came(1, bytes as u64);
                 let row = match (with.held, held.lock()) {
                     (true, Ok(mut held)) => {
                         held.push(row);
@@ -968,6 +984,7 @@ async fn run_task(
         )
         .await
     };
+    drop(timer);
     with.running.ended(&task.server, id);
     if answer.is_ok() {
         with.snapshots.give_back(task.server.name(), conn);

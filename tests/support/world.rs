@@ -13,6 +13,7 @@ use shardctl::rows::cell::{Cell, Column, Row};
 use shardctl::rows::key::KeyValue;
 use shardctl::run::query::{Fleet, Missing, QueryOptions, Running, Sink, connections};
 use shardctl::run::snapshots::Snapshots;
+use shardctl::run::timings::Timings;
 use shardctl::topology::Topology;
 use shardctl::topology::file::parse;
 
@@ -273,6 +274,7 @@ impl World {
             running: Running::default(),
             missing: Missing::default(),
             snapshots: Snapshots::default(),
+            timings: Timings::default(),
             options: QueryOptions {
                 timeout: Duration::from_secs(60),
                 rows_max: 100_000,
