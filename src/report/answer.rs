@@ -3,7 +3,7 @@
 //! | format | NULL | bytes | numbers |
 //! |---|---|---|---|
 //! | table, vertical | `NULL` | `0x1f2e` | as the server writes them |
-//! | csv (RFC 4180) | empty, without quotes | `0x1f2e` | as the server writes them |
+//! | csv (RFC 4180) | empty, without quotes (an empty text has them) | `0x1f2e` | as the server writes them |
 //! | tsv (the servers' batch mode) | `NULL` | raw, escaped | as the server writes them |
 //! | json, ndjson | `null` | base64 | integers and doubles as numbers; decimals as strings, for a JSON number is read as a double by many |
 
@@ -65,7 +65,13 @@ impl<W: Write> AnswerWriter<W> {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         match self.format {
             Format::Table | Format::Vertical => Ok(()),
-            Format::Csv => self.csv(names.iter().map(|name| name.as_bytes().to_vec()).collect()),
+            Format::Csv => {
+                let names: Vec<Cell> = names
+                    .iter()
+                    .map(|name| Some(name.as_bytes().to_vec()))
+                    .collect();
+                self.csv(&names)
+            }
             Format::Tsv => {
                 let escaped: Vec<Vec<u8>> =
                     names.iter().map(|name| escape(name.as_bytes())).collect();
@@ -122,14 +128,11 @@ impl<W: Write> AnswerWriter<W> {
                 self.write(lines.as_bytes())
             }
             Format::Csv => {
-                let fields = self
+                let fields: Vec<Cell> = self
                     .cells(row)
-                    .map(|(column, cell)| match cell {
-                        None => Vec::new(),
-                        Some(_) => text(column, cell).into_bytes(),
-                    })
+                    .map(|(column, cell)| cell.as_ref().map(|_| text(column, cell).into_bytes()))
                     .collect();
-                self.csv(fields)
+                self.csv(&fields)
             }
             Format::Tsv => {
                 let fields: Vec<Vec<u8>> = row
@@ -206,19 +209,32 @@ impl<W: Write> AnswerWriter<W> {
             .map_err(|cause| Error::output(&cause))
     }
 
-    fn csv(&mut self, fields: Vec<Vec<u8>>) -> Result<()> {
-        // A record of one empty field would read as no record at all.
-        let mut writer = csv::WriterBuilder::new()
-            .terminator(csv::Terminator::CRLF)
-            .from_writer(Vec::new());
-        let line = writer
-            .write_record(fields)
-            .map_err(|cause| cause.to_string())
-            .and_then(|()| writer.into_inner().map_err(|cause| cause.to_string()));
-        match line {
-            Ok(line) => self.write(&line),
-            Err(cause) => Err(unwritable(&cause)),
+    /// RFC 4180, in which NULL and an empty text are told apart by the quotes. Only a record of
+    /// nothing but NULL has quotes: without them it would read as no record at all.
+    fn csv(&mut self, fields: &[Cell]) -> Result<()> {
+        let mut line = Vec::new();
+        for (index, field) in fields.iter().enumerate() {
+            if index > 0 {
+                line.push(b',');
+            }
+            match field {
+                None if fields.len() == 1 => line.extend_from_slice(b"\"\""),
+                None => {}
+                Some(text) if needs_quotes(text) => {
+                    line.push(b'"');
+                    for byte in text {
+                        if *byte == b'"' {
+                            line.push(b'"');
+                        }
+                        line.push(*byte);
+                    }
+                    line.push(b'"');
+                }
+                Some(text) => line.extend_from_slice(text),
+            }
         }
+        line.extend_from_slice(b"\r\n");
+        self.write(&line)
     }
 
     fn tsv(&mut self, fields: &[Vec<u8>]) -> Result<()> {
@@ -228,8 +244,11 @@ impl<W: Write> AnswerWriter<W> {
     }
 }
 
-fn unwritable(cause: &dyn std::fmt::Display) -> Error {
-    Error::stopped("could not write the answer").cause(cause)
+fn needs_quotes(text: &[u8]) -> bool {
+    text.is_empty()
+        || text
+            .iter()
+            .any(|byte| matches!(byte, b'"' | b',' | b'\r' | b'\n'))
 }
 
 /// The batch mode's escapes (MySQL reference manual, "mysql Client Options", `--batch`).
@@ -313,6 +332,26 @@ mod tests {
         }
         writer.finish().unwrap();
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn csv_tells_null_from_an_empty_text() {
+        let mut out = Vec::new();
+        let mut writer = AnswerWriter::new(&mut out, Format::Csv, View::default());
+        let cell = |text: &str| Some(text.as_bytes().to_vec());
+        for row in [
+            vec![None, cell("")],
+            vec![cell("a\rb"), cell(" c ")],
+            vec![None],
+            vec![cell("")],
+        ] {
+            writer.csv(&row).unwrap();
+        }
+        drop(writer);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            ",\"\"\r\n\"a\rb\", c \r\n\"\"\r\n\"\"\r\n"
+        );
     }
 
     #[test]
