@@ -1,12 +1,12 @@
-//! `shardctl job`: list, status, resume, cancel, finish, report.
+//! `shardctl job`: list, status, resume, cutover, cancel, rollback, finish, report.
 
-use super::rebalance::{Progress, finish};
+use super::rebalance::{Progress, finish, watch};
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::journal::{self, Journal, Saved};
 use crate::mysql::Servers;
 use crate::names::InstanceName;
-use crate::rebalance::protocol::{Event, Job, step};
+use crate::rebalance::protocol::{Event, Job, Owner as Side, Phase, step};
 use crate::report::rebalance::{JobEvidence, JobReport, JobsReport};
 use crate::run::owner::Owner;
 use crate::run::rebalance::{CONNECTIONS_BESIDES_WORKERS, refused, run as run_job};
@@ -27,10 +27,14 @@ enum JobCommand {
     /// Show where a job stands
     Status(IdArgs),
     /// Go on with a job that was stopped, from where it is
-    Resume(IdArgs),
+    Resume(OnArgs),
+    /// Switch now, where a job waits for that
+    Cutover(CutoverArgs),
     /// Take a job back: possible until its shard map is committed
     Cancel(CancelArgs),
-    /// Drop the source's copy that a finished move has kept
+    /// Go back to the source after the switch, with all that was written since
+    Rollback(RollbackArgs),
+    /// Drop the copy that a move, or its way back, has kept
     Finish(FinishArgs),
     /// Print the evidence of a job: tables, rows, checksums
     Report(IdArgs),
@@ -40,6 +44,36 @@ enum JobCommand {
 struct IdArgs {
     /// The job's id, or its beginning
     id: String,
+}
+
+#[derive(clap::Args, Debug)]
+struct OnArgs {
+    /// The job's id, or its beginning
+    id: String,
+    /// End after the switch instead of keeping the rows flowing back
+    #[arg(long)]
+    no_watch: bool,
+}
+
+#[derive(clap::Args, Debug)]
+struct CutoverArgs {
+    #[command(flatten)]
+    on: OnArgs,
+    /// Go on without asking
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(clap::Args, Debug)]
+struct RollbackArgs {
+    /// The job's id, or its beginning
+    id: String,
+    /// Leave out the comparison of both sides, which takes as long as that before the switch
+    #[arg(long)]
+    no_compare: bool,
+    /// Go on without asking
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -95,7 +129,45 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
             cx.out.show(&JobEvidence(job_report(&saved)))?;
             Outcome::Clean
         }
-        JobCommand::Resume(args) => go_on(cx, &file, &servers, &args.id, Event::Resumed).await?,
+        JobCommand::Resume(args) => {
+            let job = journal::job(server, &args.id).await?.job;
+            go_on(cx, &file, &servers, &job, Event::Resumed, !args.no_watch).await?
+        }
+        JobCommand::Cutover(args) => {
+            let job = journal::job(server, &args.on.id).await?.job;
+            let event = Event::CutoverRequested;
+            step(&job, event.clone()).map_err(|misplaced| refused(&job, &misplaced))?;
+            cx.confirm(
+                &format!(
+                    "Switch to what job {} has copied? Writes to it are refused for a moment.",
+                    job.id
+                ),
+                args.yes,
+            )?;
+            go_on(cx, &file, &servers, &job, event, !args.on.no_watch).await?
+        }
+        JobCommand::Rollback(args) => {
+            let job = journal::job(server, &args.id).await?.job;
+            let event = Event::RollbackRequested {
+                compare: !args.no_compare,
+            };
+            step(&job, event.clone()).map_err(|misplaced| {
+                let error = refused(&job, &misplaced);
+                match job.phase == Phase::Watch {
+                    true => error.cause("nothing flows back: it was moved with --offline"),
+                    false => error,
+                }
+            })?;
+            cx.confirm(
+                &format!(
+                    "Go back to the source of job {}? Writes to what it moved are refused for a \
+                     moment.",
+                    job.id
+                ),
+                args.yes,
+            )?;
+            go_on(cx, &file, &servers, &job, event, false).await?
+        }
         JobCommand::Cancel(args) => {
             let job = journal::job(server, &args.id).await?.job;
             let targets = job.targets();
@@ -111,23 +183,28 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
             };
             // What cannot be done is said before it is asked about.
             step(&job, event.clone()).map_err(|misplaced| refused(&job, &misplaced))?;
-            cx.confirm(
-                &format!(
+            let question = match job.phase.owner() {
+                Side::Source => format!(
                     "Take job {} back? The source serves again, then what was copied is dropped.",
                     job.id
                 ),
-                args.yes,
-            )?;
-            go_on(cx, &file, &servers, &args.id, event).await?
+                Side::Target => format!("Leave the rows of job {} with the target?", job.id),
+            };
+            cx.confirm(&question, args.yes)?;
+            go_on(cx, &file, &servers, &job, event, false).await?
         }
         JobCommand::Finish(args) => {
             let job = journal::job(server, &args.id).await?.job;
             step(&job, Event::FinishRequested).map_err(|misplaced| refused(&job, &misplaced))?;
+            let side = match job.phase.owner() {
+                Side::Source => "target",
+                Side::Target => "source",
+            };
             cx.confirm(
-                &format!("Drop the source's copy that job {} kept?", job.id),
+                &format!("Drop the {side}'s copy that job {} kept?", job.id),
                 args.yes,
             )?;
-            go_on(cx, &file, &servers, &args.id, Event::FinishRequested).await?
+            go_on(cx, &file, &servers, &job, Event::FinishRequested, false).await?
         }
     };
     servers.disconnect().await;
@@ -142,25 +219,34 @@ async fn go_on(
     cx: &Context,
     file: &Topology,
     control: &Servers,
-    id: &str,
+    job: &Job,
     event: Event,
+    watches: bool,
 ) -> Result<Outcome> {
-    let owner = Owner::take(control.get(&file.control)?).await?;
+    let resumes = event == Event::Resumed;
+    if resumes && job.phase == Phase::Watch && !watches {
+        return finish(cx, job);
+    }
+    let owner = Owner::take_over(control.get(&file.control)?, job).await?;
     // Read under the lease: whoever ran it before saves nothing any more.
-    match prepare(cx, file, &owner.journal, id).await {
-        Ok((servers, job)) => {
-            let observer = Progress::new(cx.shows_progress(), cx.global.quiet);
-            let done = run_job(&servers, &file.cluster, owner, job, event, &observer).await;
-            observer.done();
-            let outcome = finish(cx, &done?)?;
-            servers.disconnect().await;
-            Ok(outcome)
-        }
+    let (servers, job) = match prepare(cx, file, &owner.journal, &job.id).await {
+        Ok(prepared) => prepared,
         Err(error) => {
             owner.close().await;
-            Err(error)
+            return Err(error);
         }
+    };
+    let was_watching = job.phase == Phase::Watch;
+    let observer = Progress::new(cx.shows_progress(), cx.global.quiet);
+    let done = run_job(&servers, &file.cluster, owner, job, event, &observer).await;
+    observer.done();
+    let done = done?;
+    let outcome = finish(cx, &done)?;
+    if done.phase == Phase::Watch && done.has_way_back() && watches && !was_watching {
+        watch(cx, &servers, file, &done).await?;
     }
+    servers.disconnect().await;
+    Ok(outcome)
 }
 
 /// The job and the servers of both its topologies.

@@ -11,7 +11,7 @@ use crate::journal;
 use crate::mysql::{Server, Servers};
 use crate::names::InstanceName;
 use crate::rebalance::moves::{add_instances, drain, moves};
-use crate::rebalance::protocol::{Effect, Event, Job, Phase};
+use crate::rebalance::protocol::{Effect, Event, Job, Owner as Side, Phase};
 use crate::report::rebalance::{JobReport, MoveLine, MovesReport};
 use crate::run::owner::Owner;
 use crate::run::rebalance::{
@@ -48,15 +48,40 @@ pub struct RebalanceArgs {
     /// Go on without asking
     #[arg(long)]
     yes: bool,
-    /// Keep the source's fenced copy until `shardctl job finish`
+    /// Keep the source's fenced copy until `shardctl job finish`; what is written to the target flows
+    /// back to it, so that `shardctl job rollback` loses nothing (not with --offline)
     #[arg(long)]
     keep_source: bool,
+    /// Switch as soon as all is copied and compared, or when `shardctl job cutover` says so
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Cutover::Auto, conflicts_with = "offline")]
+    cutover: Cutover,
+    /// End after the switch instead of keeping the rows flowing back; `shardctl job resume` does that
+    #[arg(long)]
+    no_watch: bool,
     /// Tables copied or compared at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
     /// Write the new topology to this file once it is in force
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+}
+
+/// When the switch is made.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Cutover {
+    Auto,
+    Manual,
+}
+
+impl RebalanceArgs {
+    fn choices(&self) -> Choices {
+        Choices {
+            keep_source: self.keep_source,
+            waits_for_cutover: self.cutover == Cutover::Manual,
+            workers: self.workers,
+            offline: self.offline,
+        }
+    }
 }
 
 /// Runs the subcommand.
@@ -101,7 +126,7 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
         (version, text),
         &wanted,
         moved,
-        args.offline,
+        args.choices(),
     )
     .await?;
     let report = report(&plan, map.map(|map| map.version));
@@ -148,14 +173,16 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
     )
     .await;
     observer.done();
-    let outcome = finish(cx, &job?)?;
-    if args.write.is_none() && args.to.is_none() && outcome == Outcome::Clean {
+    let job = job?;
+    let outcome = finish(cx, &job)?;
+    let is_switched = job.phase.owner() == Side::Target;
+    if args.write.is_none() && args.to.is_none() && is_switched {
         cx.note(&format!(
             "{} is not the shard map in force any more: `shardctl status --write FILE` writes that",
             cx.global.topology.display()
         ));
     }
-    if let Some(path) = args.write.filter(|_| outcome == Outcome::Clean) {
+    if let Some(path) = args.write.filter(|_| is_switched) {
         std::fs::write(&path, render(&wanted)).map_err(|cause| {
             Error::usage("could not write the new topology")
                 .at(path.display().to_string())
@@ -163,8 +190,44 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
                 .now("the move is done and the shard map is in force")
         })?;
     }
+    if job.phase == Phase::Watch && job.has_way_back() && !args.no_watch {
+        watch(cx, &servers, &in_force, &job).await?;
+    }
     servers.disconnect().await;
     Ok(outcome)
+}
+
+/// Keeps what is written to the targets flowing back, until a person wants the run to end or
+/// another run wants the job.
+///
+/// # Errors
+/// The log cannot be followed any further, or a server refuses.
+pub(super) async fn watch(
+    cx: &Context,
+    servers: &Servers,
+    topology: &Topology,
+    job: &Job,
+) -> Result<()> {
+    cx.note("writes flow back to the source now; Ctrl-C ends that, and the job can be resumed");
+    let control = servers.get(&topology.control)?;
+    let owner = Owner::take(control).await?;
+    // As another run has left it, if there was one in between.
+    let job = match journal::job(control, &job.id).await {
+        Ok(saved) => saved.job,
+        Err(error) => {
+            owner.close().await;
+            return Err(error);
+        }
+    };
+    if job.phase != Phase::Watch {
+        owner.close().await;
+        return Ok(());
+    }
+    let observer = Progress::new(cx.shows_progress(), cx.global.quiet);
+    let cluster = &topology.cluster;
+    let watched = run_job(servers, cluster, owner, job, Event::Resumed, &observer).await;
+    observer.done();
+    watched.map(drop)
 }
 
 /// Refuses while a job is not over.
@@ -228,14 +291,7 @@ async fn start(
                 .next("run it again"),
         );
     }
-    new_job(
-        plan,
-        Choices {
-            keep_source: args.keep_source,
-            workers: args.workers,
-            offline: args.offline,
-        },
-    )
+    new_job(plan, args.choices())
 }
 
 /// Shows what a job came to.
@@ -245,20 +301,44 @@ async fn start(
 pub fn finish(cx: &Context, job: &Job) -> Result<Outcome> {
     cx.out
         .show(&JobReport::new(job, &jiff::Timestamp::now().to_string()))?;
-    if matches!(job.phase, Phase::Verify | Phase::LiveVerify) {
-        cx.note(&format!(
-            "source and target differ, nothing was switched: `shardctl job cancel {0}` takes it \
-             back, `shardctl job resume {0}` compares again",
-            job.id
-        ));
+    let id = &job.id;
+    let waits = matches!(job.phase, Phase::Verify | Phase::LiveVerify | Phase::Watch);
+    if waits && !(job.differences.is_empty() && job.hindrance.is_none()) {
+        let what = match (&job.hindrance, job.differences.is_empty()) {
+            (Some(reason), true) => reason,
+            _ => "source and target differ",
+        };
+        cx.note(&match job.phase {
+            Phase::Watch => format!(
+                "{what}, nothing was switched back: `shardctl job rollback {id}` tries again"
+            ),
+            _ => format!(
+                "{what}, nothing was switched: `shardctl job cancel {id}` takes it back, `shardctl \
+                 job resume {id}` compares again"
+            ),
+        });
         return Ok(Outcome::No);
     }
-    if job.phase == Phase::Watch {
-        cx.note(&format!(
-            "the source's copy is kept under hidden names until `shardctl job finish {}`; it gets \
-             no writes, so going back to it would lose what was written since",
-            job.id
-        ));
+    match job.phase {
+        Phase::Watch if job.has_way_back() => cx.note(&format!(
+            "the source's copy is kept under hidden names until `shardctl job finish {id}`; `shardctl \
+             job rollback {id}` goes back to it with all that is written until then, for which the \
+             targets' logs are needed: they flow back while this run or `shardctl job resume {id}` is \
+             there"
+        )),
+        Phase::Watch => cx.note(&format!(
+            "the source's copy is kept under hidden names until `shardctl job finish {id}`; it gets \
+             no writes, so going back to it would lose what was written since"
+        )),
+        Phase::Ready => cx.note(&format!(
+            "all is copied; `shardctl job cutover {id}` switches, and `shardctl job resume {id}` keeps \
+             the target caught up until then"
+        )),
+        Phase::Returned => cx.note(&format!(
+            "the source serves again; the target's copy is kept under hidden names until `shardctl \
+             job finish {id}`"
+        )),
+        _ => {}
     }
     Ok(Outcome::Clean)
 }

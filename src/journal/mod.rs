@@ -9,7 +9,7 @@ pub mod capacity;
 use crate::error::{Error, Result};
 use crate::mysql::control::{self, JobRow, LeaseRow, MapRow};
 use crate::mysql::{Conn, Server, Servers};
-use crate::rebalance::protocol::{FORMAT, Job};
+use crate::rebalance::protocol::{FORMAT, Job, Way};
 use crate::topology::file::{parse, render};
 use crate::topology::{Endpoint, Topology};
 
@@ -328,15 +328,17 @@ impl Journal {
         self.save_with(job, None).await
     }
 
-    /// The point of no return: commits the shard map of the job and the job in one transaction.
+    /// The point of no return, this way or back: commits the shard map of the job and the job in
+    /// one transaction.
     ///
     /// # Errors
     /// As [`Journal::save`]. Where the answer was lost the error is of class unknown, and the job
     /// read again says which it is.
-    pub async fn commit(&mut self, job: &Job) -> Result<()> {
+    pub async fn commit(&mut self, job: &Job, way: Way) -> Result<()> {
+        let (version, topology) = job.map(way);
         let map = MapRow {
-            version: job.map_after(),
-            topology: job.topology_after.clone(),
+            version,
+            topology: topology.to_owned(),
             job: Some(job.id.clone()),
         };
         self.save_with(job, Some(&map)).await
@@ -366,6 +368,24 @@ impl Journal {
         }
     }
 
+    /// Whether someone has asked who runs this job to hand it over.
+    ///
+    /// # Errors
+    /// The control instance cannot be asked.
+    pub async fn is_asked_for(&self, job: &str) -> Result<bool> {
+        let mut conn = self.control.conn().await?;
+        control::is_asked_for(&self.control, &mut conn, job).await
+    }
+
+    /// Forgets that someone has asked.
+    ///
+    /// # Errors
+    /// The control instance refuses.
+    pub async fn has_handed_over(&self, job: &str) -> Result<()> {
+        let mut conn = self.control.conn().await?;
+        control::forget_asking(&self.control, &mut conn, job).await
+    }
+
     /// Gives the lease back.
     pub async fn close(mut self) {
         // If this fails the lease expires by itself.
@@ -387,6 +407,15 @@ fn held(control: &Server, lease: &LeaseRow) -> Error {
         ))
         .now("nothing was changed by this run")
         .next("wait for it, or end it: its job can then be resumed")
+}
+
+/// Asks who runs this job to hand it over, which it does where it only waits for a person.
+///
+/// # Errors
+/// The control instance refuses.
+pub async fn ask_for(control: &Server, job: &str) -> Result<()> {
+    let mut conn = control.conn().await?;
+    control::ask_for(control, &mut conn, job).await
 }
 
 /// Prolongs a lease on a connection of its own. `false`: another holds it by now.

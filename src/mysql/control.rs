@@ -111,6 +111,12 @@ pub async fn create_tables(server: &Server, conn: &mut Conn, control: bool) -> R
              ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
         ));
         statements.push(format!(
+            "CREATE TABLE IF NOT EXISTS {SCHEMA}.asked_for (\
+             job VARCHAR(32) NOT NULL PRIMARY KEY, \
+             since TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) \
+             ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+        ));
+        statements.push(format!(
             "CREATE TABLE IF NOT EXISTS {SCHEMA}.fill (\
              one TINYINT NOT NULL PRIMARY KEY, \
              what VARCHAR(512) NOT NULL, \
@@ -392,6 +398,50 @@ pub async fn lease(server: &Server, conn: &mut Conn) -> Result<Option<LeaseRow>>
         Err(cause) if is_not_there(&cause) => Ok(None),
         Err(cause) => Err(server.explain("could not read the lease", &cause)),
     }
+}
+
+/// Records that someone asks for a job that another run has.
+///
+/// # Errors
+/// The server refuses.
+pub async fn ask_for(server: &Server, conn: &mut Conn, job: &str) -> Result<()> {
+    conn.exec_drop(
+        format!(
+            "INSERT INTO {SCHEMA}.asked_for (job) VALUES (?) \
+             ON DUPLICATE KEY UPDATE since = CURRENT_TIMESTAMP(6)"
+        ),
+        (job,),
+    )
+    .await
+    .map_err(|cause| server.explain("could not ask for the job", &cause))
+}
+
+/// Whether someone does.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn is_asked_for(server: &Server, conn: &mut Conn, job: &str) -> Result<bool> {
+    let found: Option<u8> = conn
+        .exec_first(
+            format!("SELECT 1 FROM {SCHEMA}.asked_for WHERE job = ?"),
+            (job,),
+        )
+        .await
+        .map_err(|cause| server.explain("could not see whether the job is asked for", &cause))?;
+    Ok(found.is_some())
+}
+
+/// Records that nobody does any more.
+///
+/// # Errors
+/// The server refuses.
+pub async fn forget_asking(server: &Server, conn: &mut Conn, job: &str) -> Result<()> {
+    conn.exec_drop(
+        format!("DELETE FROM {SCHEMA}.asked_for WHERE job = ?"),
+        (job,),
+    )
+    .await
+    .map_err(|cause| server.explain("could not record the handing over", &cause))
 }
 
 /// A fill that began on empty tables and has not ended: what it was, and since when in UTC.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
+use super::marker;
 use super::server::{Server, server_code};
 use crate::error::{Error, Result};
 use crate::names::{SchemaName, TableName, quote};
@@ -20,6 +21,8 @@ use crate::names::{SchemaName, TableName, quote};
 const FENCE_WAIT_S: u32 = 2;
 /// Attempts to rename before giving up.
 const FENCE_ATTEMPTS: u32 = 8;
+/// Seconds that the connection may have nothing to do: what the servers allow at most.
+const IDLE_MAX_S: u32 = 31_536_000;
 /// Between two attempts.
 const FENCE_PAUSE: Duration = Duration::from_millis(700);
 
@@ -82,9 +85,12 @@ impl Guard {
                     .next("end that connection, then resume the job"));
             }
         }
-        conn.query_drop(format!("SET SESSION lock_wait_timeout = {FENCE_WAIT_S}"))
-            .await
-            .map_err(failed)?;
+        // It may have nothing to do for as long as a copy takes.
+        conn.query_drop(format!(
+            "SET SESSION lock_wait_timeout = {FENCE_WAIT_S}, wait_timeout = {IDLE_MAX_S}"
+        ))
+        .await
+        .map_err(failed)?;
         Ok(Self {
             server: server.clone(),
             conn,
@@ -438,22 +444,41 @@ impl Guard {
     /// # Errors
     /// The server refuses.
     pub async fn forget_progress(&mut self, job: &str) -> Result<()> {
-        for table in ["copy_progress", "stream_progress"] {
-            self.conn
-                .exec_drop(
-                    format!(
-                        "DELETE FROM {}.{table} WHERE job = ?",
-                        super::control::SCHEMA
-                    ),
-                    (job,),
-                )
-                .await
-                .map_err(|cause| {
-                    self.server
-                        .explain("could not clear the copy's progress", &cause)
-                })?;
+        let mut tables = vec!["copy_progress", "stream_progress"];
+        let own: SchemaName = super::control::SCHEMA
+            .parse()
+            .map_err(|cause| Error::unknown("the tool's own schema has no name").cause(cause))?;
+        let there = self.names([&own]).await?;
+        let markers = [marker::MARKER, marker::SEEN];
+        tables.extend(
+            markers
+                .into_iter()
+                .filter(|table| there.contains(&(own.to_string(), (*table).to_owned()))),
+        );
+        for table in tables {
+            self.forget(table, "job = ?", job).await?;
         }
         Ok(())
+    }
+
+    /// Forgets how far the logs of the targets were applied here, before it is begun.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn forget_way_back(&mut self, job: &str) -> Result<()> {
+        self.forget("stream_progress", "job = ? AND stream LIKE 'back %'", job)
+            .await
+    }
+
+    async fn forget(&mut self, table: &str, condition: &str, job: &str) -> Result<()> {
+        let sql = format!(
+            "DELETE FROM {}.{table} WHERE {condition}",
+            super::control::SCHEMA
+        );
+        self.conn.exec_drop(sql, (job,)).await.map_err(|cause| {
+            self.server
+                .explain("could not clear the progress of a job", &cause)
+        })
     }
 
     /// Gives the lock back.

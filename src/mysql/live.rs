@@ -55,8 +55,8 @@ pub struct LiveTable {
     pub table: TableName,
     /// Its name on the target.
     pub hidden: TableName,
-    /// The target.
-    pub target: InstanceName,
+    /// The target; `None` where every target of the stream has it.
+    pub target: Option<InstanceName>,
     /// Its columns as the log has them, under its name on the source.
     pub shape: Arc<TableShape>,
     /// Held by whoever writes to it on the target, until that is committed.

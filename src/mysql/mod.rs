@@ -13,6 +13,7 @@ pub mod fence;
 pub mod history;
 pub mod inspect;
 pub mod live;
+pub mod marker;
 pub mod measure;
 pub mod moving;
 pub mod option_file;

@@ -94,8 +94,22 @@ pub struct JobReport {
     pub rows_equal: u64,
     /// Rows that differed when last compared, named; the first few.
     pub differences: Vec<String>,
+    /// Why a switch was not made when it was tried last.
+    pub hindrance: Option<String>,
+    /// Where the logs of the targets begin that a way back needs; those behind what has been applied
+    /// are not needed any more.
+    pub way_back: Vec<WayBack>,
     /// Targets that were lost and not cleared when the job was taken back.
     pub abandoned: Vec<InstanceName>,
+}
+
+/// The place in a target's log from which it can be applied to the source.
+#[derive(Debug, Clone, Serialize)]
+pub struct WayBack {
+    /// The target.
+    pub instance: InstanceName,
+    /// The place.
+    pub position: String,
 }
 
 /// A schema that a job moves, with the evidence of the comparison.
@@ -166,6 +180,16 @@ impl JobReport {
                 .sum(),
             moves,
             differences: job.differences.clone(),
+            hindrance: job.hindrance.clone(),
+            way_back: job
+                .back_from
+                .iter()
+                .filter(|_| !job.phase.is_over())
+                .map(|place| WayBack {
+                    instance: place.instance.clone(),
+                    position: place.position.clone(),
+                })
+                .collect(),
             abandoned: job.abandoned.clone(),
         }
     }
@@ -199,6 +223,17 @@ impl Report for JobReport {
             text.push_str(&format!(
                 "\nabandoned: {instance}, where hidden tables may be left"
             ));
+        }
+        if let Some(reason) = &self.hindrance {
+            text.push_str(&format!("\nnot switched: {reason}"));
+        }
+        if self.phase == Phase::Watch {
+            for place in &self.way_back {
+                text.push_str(&format!(
+                    "\na way back needs the log of {} that was not applied yet, at most from {} on",
+                    place.instance, place.position
+                ));
+            }
         }
         for difference in &self.differences {
             text.push_str(&format!("\nDIFFERS: {difference}"));

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::error::{Class, Error, Result};
 use crate::mysql::live::{Applier, LiveTable};
 use crate::mysql::tail::{Start, Tail, TailOptions, current_position, table_shape};
-use crate::mysql::{Server, Servers};
+use crate::mysql::{Server, Servers, control, marker};
 use crate::names::{InstanceName, TableName};
 use crate::rebalance::apply::coalesce;
 use crate::rebalance::protocol::{Job, LogPlace, Way};
@@ -45,6 +45,7 @@ pub struct Live {
 
 struct Source {
     server: Server,
+    targets: Vec<InstanceName>,
     applied: watch::Receiver<Position>,
     task: JoinHandle<()>,
 }
@@ -67,7 +68,10 @@ impl Live {
             failed: Arc::default(),
         };
         for place in places {
-            let own = tables_of(servers, job, way, &place.instance).await?;
+            let mut own = tables_of(servers, job, way, &place.instance).await?;
+            if way == Way::Back {
+                own.push(marker_table(servers, &place.instance).await?);
+            }
             for table in &own {
                 live.tables.insert(table.hidden.clone(), table.clone());
             }
@@ -83,6 +87,7 @@ impl Live {
             let begin = follower.begin().await?;
             let (sender, applied) = watch::channel(begin);
             let (failed, server) = (live.failed.clone(), follower.source.clone());
+            let targets = follower.targets();
             let task = tokio::spawn(async move {
                 let error = follower.follow(&sender).await;
                 let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,6 +97,7 @@ impl Live {
                 place.instance.clone(),
                 Source {
                     server,
+                    targets,
                     applied,
                     task,
                 },
@@ -120,6 +126,38 @@ impl Live {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
+    }
+
+    /// Writes a row on every source of the streams and sees it arrive on every target of its own.
+    /// Whether it did in time.
+    ///
+    /// # Errors
+    /// A log cannot be followed, or a server refuses.
+    pub async fn try_markers(
+        &self,
+        servers: &Servers,
+        job: &Job,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool> {
+        let mark = rand::random();
+        for source in self.sources.values() {
+            let mut conn = source.server.conn().await?;
+            marker::write(&source.server, &mut conn, &job.id, mark).await?;
+        }
+        for source in self.sources.values() {
+            for target in &source.targets {
+                let target = servers.get(target)?;
+                let mut conn = target.conn().await?;
+                while !marker::is_seen(target, &mut conn, &job.id, &source.server, mark).await? {
+                    self.check()?;
+                    if !go_on() {
+                        return Ok(false);
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Waits until the targets have everything that the sources' logs hold at this moment. Whether
@@ -254,7 +292,7 @@ async fn tables_of(
                 schema: schema.at.schema.clone(),
                 table: table.table.clone(),
                 hidden: table.hidden.clone(),
-                target: way.to(&schema.at).clone(),
+                target: Some(way.to(&schema.at).clone()),
                 shape: Arc::new(shape),
                 gate: Arc::default(),
                 touched: Mutex::new(Touched::default()),
@@ -262,6 +300,23 @@ async fn tables_of(
         }
     }
     Ok(tables)
+}
+
+/// The table whose rows show that a stream works.
+async fn marker_table(servers: &Servers, instance: &InstanceName) -> Result<Arc<LiveTable>> {
+    let named = |cause| Error::unknown("a table of the tool's own has no name").cause(cause);
+    let server = servers.get(instance)?;
+    let mut conn = server.conn().await?;
+    let shape = table_shape(server, &mut conn, control::SCHEMA, marker::MARKER).await?;
+    Ok(Arc::new(LiveTable {
+        schema: control::SCHEMA.parse().map_err(named)?,
+        table: marker::MARKER.parse().map_err(named)?,
+        hidden: marker::SEEN.parse().map_err(named)?,
+        target: None,
+        shape: Arc::new(shape),
+        gate: Arc::default(),
+        touched: Mutex::new(Touched::default()),
+    }))
 }
 
 /// Follows one source's log.
@@ -292,7 +347,7 @@ impl Follower {
         let mut names: Vec<InstanceName> = self
             .tables
             .iter()
-            .map(|table| table.target.clone())
+            .filter_map(|table| table.target.clone())
             .collect();
         names.sort();
         names.dedup();
@@ -489,19 +544,21 @@ impl Batches<'_> {
             let Some(table) = self.by_name.get(&name) else {
                 continue;
             };
-            if let (Some(has), Some(place)) = (self.ahead.get(&table.target), &self.place)
-                && has.is_at_least(place)
-            {
-                continue;
-            }
             if !self.gates.contains_key(&table.hidden) {
                 let gate = table.gate.clone().lock_owned().await;
                 self.gates.insert(table.hidden.clone(), gate);
             }
-            let Some(applier) = self.appliers.get_mut(&table.target) else {
-                return Err(Error::unknown(format!("{} is no target", table.target)));
-            };
-            applier.apply(table, &batch.deletes, &batch.inserts).await?;
+            for (target, applier) in &mut self.appliers {
+                if table.target.as_ref().is_some_and(|only| only != target) {
+                    continue;
+                }
+                if let (Some(has), Some(place)) = (self.ahead.get(target), &self.place)
+                    && has.is_at_least(place)
+                {
+                    continue;
+                }
+                applier.apply(table, &batch.deletes, &batch.inserts).await?;
+            }
         }
         Ok(())
     }

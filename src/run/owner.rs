@@ -5,14 +5,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
 use super::interrupt::Requests;
-use crate::error::{Error, Result};
+use crate::error::{Class, Error, Result};
 use crate::journal::{self, Journal, LEASE_S};
 use crate::mysql::Server;
+use crate::rebalance::protocol::{Job, Phase};
+
+/// How long a run that only waits may take to hand its job over.
+const HANDS_OVER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a run has to stop at the next safe place.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +32,11 @@ impl Flags {
     /// Whether nothing speaks against going on.
     pub fn go_on(&self) -> bool {
         self.asked.load(Ordering::Relaxed) == 0 && !self.lease_lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether a person, and nothing else, speaks against it.
+    pub fn is_asked_to_end(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) != 0 && !self.lease_lost.load(Ordering::Relaxed)
     }
 
     /// The same as an error that says why not.
@@ -72,6 +81,29 @@ impl Owner {
             flags,
             tasks,
         })
+    }
+
+    /// Takes the lease for a job; where a run holds it that only waits for a person to decide, that
+    /// is asked to hand the job over.
+    ///
+    /// # Errors
+    /// As [`Owner::take`].
+    pub async fn take_over(control: &Server, job: &Job) -> Result<Self> {
+        let waits = matches!(job.phase, Phase::Watch | Phase::Ready);
+        let asked = Instant::now();
+        loop {
+            match Self::take(control).await {
+                Err(error)
+                    if waits
+                        && error.class() == Class::Stopped
+                        && asked.elapsed() < HANDS_OVER_WITHIN =>
+                {
+                    journal::ask_for(control, &job.id).await?;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                taken => return taken,
+            }
+        }
     }
 
     /// Gives the lease back.

@@ -4,13 +4,15 @@
 //!
 //! For tests, the environment variable `SHARDCTL_STOP_AT` names a point at which the process kills
 //! itself with SIGKILL: `before EFFECT` and `after EFFECT` (the effect done, nothing saved) for
-//! each of `prepare`, `locate`, `index`, `drain`, `fence`, `copy`, `compare`, `commit`, `publish`, `drop`, `unfence`, `clear`;
-//! `within EFFECT N` after its N-th part (a schema, a batch of rows, a range compared).
+//! each of `prepare`, `locate`, `index`, `drain`, `fence`, `copy`, `compare`, `commit`, `publish`,
+//! `drop`, `unfence`, `clear`, `try back`, and of what is done on the way back: `locate back`,
+//! `compare back`, `fence back`, `drain back`, `commit back`, `publish back`, `unfence back`; `within
+//! EFFECT N` after its N-th part (a schema, a batch of rows, a range compared).
 
 mod online;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -27,7 +29,8 @@ use crate::mysql::{Servers, checksum, control, inspect};
 use crate::names::{InstanceName, SchemaName, TableName};
 use crate::rebalance::moves::Move;
 use crate::rebalance::protocol::{
-    Effect, Event, Evidence, FORMAT, Job, Kind, Misplaced, Phase, SchemaMove, TableMove, step,
+    self, Effect, Event, Evidence, FORMAT, Job, Kind, Misplaced, Phase, SchemaMove, TableMove, Way,
+    step,
 };
 use crate::topology::Topology;
 use crate::topology::file::render;
@@ -75,11 +78,11 @@ pub async fn preflight(
     map: (u64, String),
     after: &Topology,
     moves: Vec<Move>,
-    offline: bool,
+    choices: Choices,
 ) -> Result<Plan> {
-    let mut problems = match offline {
+    let mut problems = match choices.offline {
         true => Vec::new(),
-        false => online::problems(servers, &moves).await?,
+        false => online::problems(servers, &moves, choices.keep_source).await?,
     };
     let mut planned = Vec::new();
     let mut sizes = Vec::new();
@@ -200,8 +203,11 @@ fn source_problems(topology: &Topology, at: &Move, facts: &SchemaFacts) -> Vec<S
 /// What a person chose for a new job.
 #[derive(Debug, Clone, Copy)]
 pub struct Choices {
-    /// Keep the source's copy until the job is finished by hand.
+    /// Keep the source's copy until the job is finished by hand; online, what is written to the
+    /// target then flows back to it.
     pub keep_source: bool,
+    /// Online: switch when a person says so.
+    pub waits_for_cutover: bool,
     /// Tables copied or compared at once.
     pub workers: u32,
     /// Refuse writes from before the copy.
@@ -246,6 +252,10 @@ pub fn new_job(plan: Plan, choices: Choices) -> Result<Job> {
         positions: Vec::new(),
         fenced_at: Vec::new(),
         suspects: Vec::new(),
+        back_from: Vec::new(),
+        back_fenced_at: Vec::new(),
+        waits_for_cutover: choices.waits_for_cutover,
+        hindrance: None,
         abandoned: Vec::new(),
     })
 }
@@ -288,19 +298,29 @@ impl PausePoints {
 pub fn word(effect: Effect) -> &'static str {
     match effect {
         Effect::PrepareTargets => "prepare",
-        Effect::ReadPositions => "locate",
+        Effect::ReadPositions(Way::Forward) => "locate",
+        Effect::ReadPositions(Way::Back) => "locate back",
         Effect::CopyLive => "copy",
         Effect::BuildIndexes => "index",
-        Effect::CompareLive => "compare",
-        Effect::FenceLive => "fence",
-        Effect::DrainLog => "drain",
+        Effect::CompareLive(Way::Forward) => "compare",
+        Effect::CompareLive(Way::Back) => "compare back",
+        Effect::KeepUp => "keep up",
+        Effect::TryBack => "try back",
+        Effect::FenceLive(Way::Forward) => "fence",
+        Effect::FenceLive(Way::Back) => "fence back",
+        Effect::DrainLog(Way::Forward) => "drain",
+        Effect::DrainLog(Way::Back) => "drain back",
+        Effect::KeepBack => "watch",
         Effect::FenceSource => "fence",
         Effect::CopyRows => "copy",
         Effect::Compare => "compare",
-        Effect::CommitShardMap => "commit",
-        Effect::PublishTargets => "publish",
+        Effect::CommitShardMap(Way::Forward) => "commit",
+        Effect::CommitShardMap(Way::Back) => "commit back",
+        Effect::Publish(Way::Forward) => "publish",
+        Effect::Publish(Way::Back) => "publish back",
         Effect::DropSource => "drop",
-        Effect::UnfenceSource => "unfence",
+        Effect::Unfence(Way::Forward) => "unfence",
+        Effect::Unfence(Way::Back) => "unfence back",
         Effect::ClearTargets => "clear",
         Effect::Wait => "wait",
         Effect::End => "end",
@@ -308,6 +328,10 @@ pub fn word(effect: Effect) -> &'static str {
 }
 
 /// Runs a job on from an event until it is over or waits for a person. The lease is given back.
+///
+/// The run that switches ends there, so that it can be told; the next one, from
+/// [`Event::Resumed`], keeps what is written to the target flowing back until it is asked to end or
+/// to hand the job over.
 ///
 /// # Errors
 /// The event has no place in the job's phase, another run owns the cluster, a server refuses or is
@@ -362,19 +386,17 @@ async fn begin(
         flags,
         points: PausePoints::from_env(),
         live: OnceCell::new(),
+        back: OnceCell::new(),
+        back_is_tried: AtomicBool::new(false),
     };
     let outcome = match run.hold(&job, effect).await {
         Ok(()) => run.save_and_drive(&mut job, effect).await,
         Err(error) => Err(error),
     };
-    if let Some(live) = run.live.take() {
+    for live in [run.live.take(), run.back.take()].into_iter().flatten() {
         live.stop().await;
     }
-    for (_, guard) in std::mem::take(&mut run.guards) {
-        if let Some(guard) = guard.into_inner() {
-            guard.release().await;
-        }
-    }
+    run.release().await;
     match outcome {
         Ok(()) => Ok(job),
         Err(error) => Err(stopped(journal, job, error).await),
@@ -386,14 +408,21 @@ async fn stopped(journal: &Journal, job: Job, error: Error) -> Error {
     let known = journal::job(journal.control(), &job.id).await;
     let (phase, settled) = match &known {
         Ok(saved) => (saved.job.phase, true),
-        Err(_) => (job.phase, job.phase != Phase::Switch),
+        Err(_) => (
+            job.phase,
+            !matches!(job.phase, Phase::Switch | Phase::SwitchBack),
+        ),
     };
     let id = &job.id;
     // What the one who refused advises comes first: a resume may need it done.
     let advice = error.advice().map(|advice| format!("{advice}\n"));
-    let next = if phase.can_cancel() {
+    let next = if phase.can_cancel() && phase.owner() == protocol::Owner::Target {
+        format!(
+            "`shardctl job resume {id}` goes on, `shardctl job cancel {id}` leaves the rows with the target"
+        )
+    } else if phase.can_cancel() {
         format!("`shardctl job resume {id}` goes on, `shardctl job cancel {id}` takes it back")
-    } else if phase == Phase::Clear {
+    } else if matches!(phase, Phase::Clear | Phase::ClearBack) {
         format!(
             "`shardctl job resume {id}` goes on once the target is back; `shardctl job cancel {id} \
              --abandon INSTANCE` closes the job without a target that is lost"
@@ -427,38 +456,65 @@ struct Run<'a> {
     observer: &'a dyn Observer,
     flags: &'a Flags,
     points: PausePoints,
-    /// The logs being applied, from the first effect of an online job that needs them.
+    /// The sources' logs being applied, from the first effect of an online job that needs them.
     live: OnceCell<Live>,
+    /// The targets' logs being applied, likewise.
+    back: OnceCell<Live>,
+    /// Whether this run has seen a row come by them.
+    back_is_tried: AtomicBool,
 }
 
 impl Run<'_> {
     async fn save_and_drive(&mut self, job: &mut Job, mut effect: Effect) -> Result<()> {
         self.journal.save(job).await?;
+        if effect == Effect::KeepBack {
+            return self.keep_back(job).await;
+        }
+        // What was in the way of a switch, once the writers are let in again.
+        let mut hindrance: Option<Error> = None;
         loop {
-            if matches!(effect, Effect::Wait | Effect::End) {
-                return Ok(());
+            match effect {
+                // Where a run begins with it, it is done above.
+                Effect::Wait | Effect::End | Effect::KeepBack => {
+                    return hindrance.map_or(Ok(()), Err);
+                }
+                Effect::KeepUp => {
+                    self.release().await;
+                    return self.keep_up(job).await;
+                }
+                _ => {}
             }
             // Between an online job's fence and its switch writers wait, for a moment only: going on
             // is the shortest way to let them in again.
             let is_moment = job.kind == Kind::OnlineRebalance && job.phase.hides_tables();
-            if !is_moment || effect == Effect::FenceLive {
+            if !is_moment || matches!(effect, Effect::FenceLive(_)) {
                 self.flags.check()?;
             }
             self.hold(job, effect).await?;
             tracing::info!(job = %job.id, phase = %job.phase, effect = word(effect), "begins");
             self.points.pass("before", effect);
-            let event = match effect {
-                Effect::CommitShardMap => Event::Committed,
-                _ => self.perform(job, effect).await?,
+            let event = match self.perform(job, effect).await {
+                Ok(event) => event,
+                Err(error) => {
+                    let reason = error.summary().to_owned();
+                    let unfences = step(job, Event::Hindered { reason });
+                    match unfences {
+                        Ok((after, next)) => {
+                            self.journal.save(&after).await?;
+                            (*job, effect) = (after, next);
+                            hindrance.get_or_insert(error);
+                            continue;
+                        }
+                        Err(_) => return Err(hindrance.unwrap_or(error)),
+                    }
+                }
             };
             self.points.pass("after", effect);
-            let commits = event == Event::Committed;
             let (after, next) =
                 step(job, event).map_err(|misplaced| Error::unknown(misplaced.to_string()))?;
-            if commits {
-                self.observer.begins(job, effect, None);
+            if let Effect::CommitShardMap(way) = effect {
                 // The point of no return.
-                self.journal.commit(&after).await?;
+                self.journal.commit(&after, way).await?;
             } else {
                 self.journal.save(&after).await?;
             }
@@ -470,21 +526,32 @@ impl Run<'_> {
     async fn perform(&self, job: &Job, effect: Effect) -> Result<Event> {
         match effect {
             Effect::PrepareTargets => self.prepare(job).await,
-            Effect::FenceSource => self.fence(job).await,
-            Effect::ReadPositions => self.read_positions(job).await,
+            Effect::FenceSource => self.fence(job, Way::Forward).await,
+            Effect::ReadPositions(way) => self.read_positions(job, way).await,
             Effect::CopyLive => self.copy_live(job).await,
             Effect::BuildIndexes => self.build_indexes(job).await,
-            Effect::CompareLive => self.compare_live(job).await,
-            Effect::FenceLive => self.fence_live(job).await,
-            Effect::DrainLog => self.drain_log(job).await,
+            Effect::CompareLive(way) => self.compare_live(job, way).await,
+            Effect::TryBack => self.try_back(job).await,
+            Effect::FenceLive(way) => self.fence_live(job, way).await,
+            Effect::DrainLog(way) => self.drain_log(job, way).await,
             Effect::CopyRows => self.copy(job).await,
             Effect::Compare => self.compare(job).await,
-            Effect::PublishTargets => self.publish(job).await,
+            Effect::CommitShardMap(way) => self.before_commit(job, way).await,
+            Effect::Publish(way) => self.publish(job, way).await,
             Effect::DropSource => self.drop_source(job).await,
-            Effect::UnfenceSource => self.unfence(job).await,
+            Effect::Unfence(way) => self.unfence(job, way).await,
             Effect::ClearTargets => self.clear(job).await,
-            Effect::CommitShardMap | Effect::Wait | Effect::End => {
+            Effect::KeepUp | Effect::KeepBack | Effect::Wait | Effect::End => {
                 Err(Error::unknown("an effect that is not performed here"))
+            }
+        }
+    }
+
+    /// Gives all locks back: whoever only waits needs none.
+    async fn release(&mut self) {
+        for slot in self.guards.values_mut() {
+            if let Some(guard) = slot.get_mut().take() {
+                guard.release().await;
             }
         }
     }
@@ -492,7 +559,11 @@ impl Run<'_> {
     /// Takes the locks of every instance of the job, before an effect that needs them all. Taking
     /// a job back needs one instance at a time: a lost target keeps no source fenced.
     async fn hold(&self, job: &Job, effect: Effect) -> Result<()> {
-        if matches!(effect, Effect::UnfenceSource | Effect::ClearTargets) {
+        let holds = !matches!(
+            effect,
+            Effect::Unfence(_) | Effect::ClearTargets | Effect::KeepUp | Effect::KeepBack
+        );
+        if !holds {
             return Ok(());
         }
         for instance in job.instances() {
@@ -527,21 +598,22 @@ impl Run<'_> {
         Ok(Event::Prepared)
     }
 
-    async fn fence(&self, job: &Job) -> Result<Event> {
-        self.observer.begins(job, Effect::FenceSource, None);
+    async fn fence(&self, job: &Job, way: Way) -> Result<Event> {
+        let effect = Effect::FenceLive(way);
+        self.observer.begins(job, effect, None);
         // All schemas of an instance at one stroke, all instances at once: writers are refused from
         // the first of them on.
-        let by_source = by_instance(job, |schema| &schema.at.from);
+        let by_source = by_instance(job, |schema| way.from(&schema.at));
         let work = by_source.iter().map(|(instance, schemas)| async move {
             let renamed = self.rename(instance, schemas, Side::Hide).await;
-            self.points.part(Effect::FenceSource);
+            self.points.part(effect);
             renamed
         });
         let renamed: Result<Vec<()>> = join_all(work).await.into_iter().collect();
         if let Err(error) = renamed {
             // The application should not wait for a job that cannot go on.
             for schema in &job.moves {
-                if let Err(undo) = self.show(&schema.at.from, schema).await {
+                if let Err(undo) = self.show(way.from(&schema.at), schema).await {
                     self.observer.note(&format!(
                         "`{}` could not be un-fenced: {}",
                         schema.at.schema,
@@ -760,24 +832,20 @@ impl Run<'_> {
         Ok((evidence, differences, compared.complete))
     }
 
-    async fn publish(&self, job: &Job) -> Result<Event> {
-        self.observer.begins(job, Effect::PublishTargets, None);
-        let by_target = by_instance(job, |schema| &schema.at.to);
-        let work = by_target.iter().map(|(instance, schemas)| async move {
+    async fn publish(&self, job: &Job, way: Way) -> Result<Event> {
+        let effect = Effect::Publish(way);
+        self.observer.begins(job, effect, None);
+        let by_owner = by_instance(job, |schema| way.to(&schema.at));
+        let work = by_owner.iter().map(|(instance, schemas)| async move {
             let renamed = self.rename(instance, schemas, Side::Show).await;
-            self.points.part(Effect::PublishTargets);
+            self.points.part(effect);
             renamed
         });
         join_all(work).await.into_iter().collect::<Result<()>>()?;
         // Routers read the map on every instance: one that cannot be reached is not passed over.
         self.servers.all_reached()?;
-        journal::publish(
-            self.servers,
-            job.map_after(),
-            &job.topology_after,
-            Some(&job.id),
-        )
-        .await?;
+        let (version, topology) = job.map(way);
+        journal::publish(self.servers, version, topology, Some(&job.id)).await?;
         Ok(Event::Published)
     }
 
@@ -794,6 +862,7 @@ impl Run<'_> {
                     schema.at.schema, schema.at.from
                 ));
             }
+            source.forget_progress(&job.id).await?;
             drop(source);
             self.guard(&schema.at.to)
                 .await?
@@ -805,19 +874,23 @@ impl Run<'_> {
     }
 
     /// The application waits for this: a source that cannot be reached does not keep the others.
-    async fn unfence(&self, job: &Job) -> Result<Event> {
-        self.observer.begins(job, Effect::UnfenceSource, None);
+    async fn unfence(&self, job: &Job, way: Way) -> Result<Event> {
+        let effect = Effect::Unfence(way);
+        self.observer.begins(job, effect, None);
         let mut failed: Option<Error> = None;
         for schema in &job.moves {
-            if let Err(error) = self.show(&schema.at.from, schema).await {
+            let instance = way.from(&schema.at);
+            if let Err(error) = self.show(instance, schema).await {
                 self.observer.note(&format!(
                     "`{}` could not be un-fenced: {}",
                     schema.at.schema,
                     error.summary()
                 ));
                 failed.get_or_insert(error);
+            } else if job.phase == Phase::Undo {
+                self.guard(instance).await?.forget_progress(&job.id).await?;
             }
-            self.points.part(Effect::UnfenceSource);
+            self.points.part(effect);
         }
         match failed {
             None => Ok(Event::Unfenced),
@@ -854,7 +927,13 @@ impl Run<'_> {
                 schema.at.schema, schema.at.to
             ));
         }
-        target.forget_progress(&job.id).await
+        target.forget_progress(&job.id).await?;
+        drop(target);
+        if job.phase == Phase::ClearBack {
+            let mut source = self.guard(&schema.at.from).await?;
+            source.forget_progress(&job.id).await?;
+        }
+        Ok(())
     }
 
     async fn rows_estimated(&self, job: &Job) -> Result<u64> {

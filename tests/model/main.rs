@@ -8,7 +8,7 @@ use shardctl::names::ShardId;
 use shardctl::rebalance::moves::Move;
 use shardctl::rebalance::protocol::{
     Effect, Event, Evidence, FORMAT, Job, Kind, Misplaced, Owner, Phase, SchemaMove, TableMove,
-    step,
+    Way, step,
 };
 use stateright::{Checker, Model, Property};
 
@@ -152,6 +152,10 @@ fn new_job(kind: Kind, moves: &[(&str, &str)], keep_source: bool) -> Job {
         positions: Vec::new(),
         fenced_at: Vec::new(),
         suspects: Vec::new(),
+        back_from: Vec::new(),
+        back_fenced_at: Vec::new(),
+        waits_for_cutover: false,
+        hindrance: None,
         abandoned: Vec::new(),
     }
 }
@@ -170,16 +174,16 @@ impl Rebalance {
             }
             (Fault::SwitchWithoutCompare, Phase::Copy, Event::Copied)
             | (Fault::SwitchOnDifference, Phase::Verify, Event::Different { .. }) => {
-                to(Phase::Switch, Effect::CommitShardMap)
+                to(Phase::Switch, Effect::CommitShardMap(Way::Forward))
             }
             (Fault::PublishBeforeCommit, Phase::Verify, Event::Equal { .. }) => {
-                to(Phase::Switch, Effect::PublishTargets)
+                to(Phase::Switch, Effect::Publish(Way::Forward))
             }
             (Fault::DropBeforeSwitch, Phase::Verify, Event::Equal { .. }) => {
                 to(Phase::Switch, Effect::DropSource)
             }
             (Fault::CancelAfterCommit, Phase::Publish, Event::CancelRequested { .. }) => {
-                to(Phase::Undo, Effect::UnfenceSource)
+                to(Phase::Undo, Effect::Unfence(Way::Forward))
             }
             (Fault::CopyAgainWhileUndoing, Phase::Undo, Event::Resumed) => {
                 to(Phase::Copy, Effect::CopyRows)
@@ -194,7 +198,7 @@ impl Rebalance {
                 event: "a resume".to_owned(),
             }),
             (Fault::ResumeWatchAsFinishedUndo, Phase::Watch, Event::Resumed) => {
-                to(Phase::Undo, Effect::UnfenceSource)
+                to(Phase::Undo, Effect::Unfence(Way::Forward))
             }
             _ => step(job, event),
         }
@@ -205,7 +209,7 @@ impl Rebalance {
         let holds_lease = runner.epoch == world.lease;
         let may_save = holds_lease || self.fault == Fault::SaveWithoutEpoch;
         let may_act = holds_lease || self.fault == Fault::ActWithoutGuard;
-        if runner.effect == Effect::CommitShardMap {
+        if runner.effect == Effect::CommitShardMap(Way::Forward) {
             if !may_save {
                 return None;
             }
@@ -299,7 +303,7 @@ impl Rebalance {
                     })
                 }
             }
-            Effect::PublishTargets => {
+            Effect::Publish(Way::Forward) => {
                 let Some(table) = world.target.get_mut(at) else {
                     return Some(Event::Published);
                 };
@@ -320,7 +324,7 @@ impl Rebalance {
                 }
                 None
             }
-            Effect::UnfenceSource => {
+            Effect::Unfence(Way::Forward) => {
                 let Some(table) = world.source.get_mut(at) else {
                     return Some(Event::Unfenced);
                 };
@@ -342,13 +346,19 @@ impl Rebalance {
                 None
             }
             // Of the online protocol, which this world does not have.
-            Effect::ReadPositions
+            Effect::ReadPositions(_)
+            | Effect::TryBack
+            | Effect::KeepUp
+            | Effect::KeepBack
+            | Effect::CommitShardMap(Way::Back)
+            | Effect::Publish(Way::Back)
+            | Effect::Unfence(Way::Back)
             | Effect::CopyLive
             | Effect::BuildIndexes
-            | Effect::CompareLive
-            | Effect::FenceLive
-            | Effect::DrainLog => None,
-            Effect::CommitShardMap | Effect::Wait | Effect::End => None,
+            | Effect::CompareLive(_)
+            | Effect::FenceLive(_)
+            | Effect::DrainLog(_) => None,
+            Effect::CommitShardMap(Way::Forward) | Effect::Wait | Effect::End => None,
         }
     }
 }

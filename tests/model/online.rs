@@ -64,7 +64,7 @@ use std::sync::{Arc, Mutex};
 
 use shardctl::rebalance::apply::coalesce;
 use shardctl::rebalance::protocol::{
-    Effect, Event, Evidence, Job, Kind, LogPlace, Misplaced, Owner, Phase, Suspects, step,
+    Effect, Event, Evidence, Job, Kind, LogPlace, Misplaced, Owner, Phase, Suspects, Way, step,
 };
 use shardctl::rows::change::RowChange;
 use shardctl::rows::position::Position;
@@ -516,14 +516,14 @@ impl Online {
         let to = |phase, effect| Ok((Saved { phase, ..*saved }, effect));
         match (self.fault, saved.phase, &event) {
             (Fault::PositionAgain, Phase::LiveCopy, Event::Resumed) => {
-                return to(Phase::Locate, Effect::ReadPositions);
+                return to(Phase::Locate, Effect::ReadPositions(Way::Forward));
             }
             (Fault::NoDrain, Phase::Cutover, Event::FencedAt { .. })
             | (Fault::SwitchOnDifference, Phase::Drain, Event::Different { .. }) => {
-                return to(Phase::Switch, Effect::CommitShardMap);
+                return to(Phase::Switch, Effect::CommitShardMap(Way::Forward));
             }
             (Fault::ReopenToDrain, Phase::Reopen, Event::Unfenced) => {
-                return to(Phase::Drain, Effect::DrainLog);
+                return to(Phase::Drain, Effect::DrainLog(Way::Forward));
             }
             (Fault::ReopenWithoutUnfence, Phase::Drain, Event::TooSlow) => {
                 return to(Phase::LiveVerify, Effect::Wait);
@@ -535,13 +535,13 @@ impl Online {
                 });
             }
             (Fault::UnfenceAfterSwitch, Phase::Publish, Event::Resumed) => {
-                return to(Phase::Reopen, Effect::UnfenceSource);
+                return to(Phase::Reopen, Effect::Unfence(Way::Forward));
             }
             (Fault::CancelAfterCommit, Phase::Publish, Event::CancelRequested { .. }) => {
-                return to(Phase::Undo, Effect::UnfenceSource);
+                return to(Phase::Undo, Effect::Unfence(Way::Forward));
             }
             (Fault::PublishBeforeCommit, Phase::Drain, Event::Drained) => {
-                return to(Phase::Switch, Effect::PublishTargets);
+                return to(Phase::Switch, Effect::Publish(Way::Forward));
             }
             (Fault::ClearBeforeUnfence, phase, Event::CancelRequested { .. })
                 if phase.can_cancel() =>
@@ -643,7 +643,7 @@ impl Online {
         runner.at += 1;
         match runner.effect {
             Effect::PrepareTargets => return ends(runner, world, Event::Prepared),
-            Effect::ReadPositions => {
+            Effect::ReadPositions(Way::Forward) => {
                 runner.memo[at] = world.logs[at].len;
                 if at + 1 == self.sources() {
                     let positions = self.places(runner.memo);
@@ -708,7 +708,7 @@ impl Online {
                 }
                 target.has_index = self.unique;
             }
-            Effect::CompareLive => {
+            Effect::CompareLive(Way::Forward) => {
                 // A spoilt row may look right while the transaction that writes it is in the log
                 // and not visible: no comparison of plain reads tells.
                 let in_gap = world.source.iter().any(|table| table.pending.is_some());
@@ -734,7 +734,7 @@ impl Online {
                 }
                 runner.memo[at] = differing(&world.source[at].rows, &world.target[at].rows);
             }
-            Effect::FenceLive => {
+            Effect::FenceLive(Way::Forward) => {
                 if runner.live.is_none() && self.follow(world, &mut runner, who).is_none() {
                     return Some(None);
                 }
@@ -764,7 +764,7 @@ impl Online {
                     None => {}
                 }
             }
-            Effect::DrainLog => {
+            Effect::DrainLog(Way::Forward) => {
                 if at == 0 {
                     if runner.live.is_none() && self.follow(world, &mut runner, who).is_none() {
                         return Some(None);
@@ -795,8 +795,8 @@ impl Online {
                 };
                 return ends(runner, world, event);
             }
-            Effect::CommitShardMap => return ends(runner, world, Event::Committed),
-            Effect::PublishTargets => {
+            Effect::CommitShardMap(Way::Forward) => return ends(runner, world, Event::Committed),
+            Effect::Publish(Way::Forward) => {
                 if at == schemas {
                     return ends(runner, world, Event::Published);
                 }
@@ -815,7 +815,7 @@ impl Online {
                 }
                 self.forget_progress(world, at);
             }
-            Effect::UnfenceSource => {
+            Effect::Unfence(Way::Forward) => {
                 if at == schemas {
                     return ends(runner, world, Event::Unfenced);
                 }
@@ -832,8 +832,20 @@ impl Online {
                 }
                 self.forget_progress(world, at);
             }
-            // Of the offline protocol.
-            Effect::FenceSource | Effect::CopyRows | Effect::Compare => return None,
+            // Of the offline protocol, and of a way back.
+            Effect::FenceSource
+            | Effect::CopyRows
+            | Effect::Compare
+            | Effect::TryBack
+            | Effect::KeepUp
+            | Effect::KeepBack
+            | Effect::ReadPositions(Way::Back)
+            | Effect::CompareLive(Way::Back)
+            | Effect::FenceLive(Way::Back)
+            | Effect::DrainLog(Way::Back)
+            | Effect::CommitShardMap(Way::Back)
+            | Effect::Publish(Way::Back)
+            | Effect::Unfence(Way::Back) => return None,
             Effect::Wait | Effect::End => return Some(None),
         }
         Some(Some(runner))
@@ -1149,7 +1161,10 @@ impl Online {
         match act {
             Act::Main => self.main(world, runner, who),
             Act::TooSlow => {
-                if runner.effect != Effect::DrainLog || runner.at == 0 || world.deadlines == 0 {
+                if runner.effect != Effect::DrainLog(Way::Forward)
+                    || runner.at == 0
+                    || world.deadlines == 0
+                {
                     return None;
                 }
                 world.deadlines -= 1;
@@ -1208,7 +1223,7 @@ impl Online {
         let copies = runner.effect == Effect::CopyLive;
         if who == Claim::Current || self.fault == Fault::SaveWithoutEpoch {
             acts.push(Act::Main);
-            if world.deadlines > 0 && runner.effect == Effect::DrainLog {
+            if world.deadlines > 0 && runner.effect == Effect::DrainLog(Way::Forward) {
                 acts.push(Act::TooSlow);
             }
         }

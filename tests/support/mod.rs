@@ -22,6 +22,7 @@
 //! - [`servers`]: servers of the test's own, which it may kill, restart and configure.
 //! - [`fleet`]: servers of the test's own with a topology, and the program run on them.
 //! - [`shop`]: a small fleet with a topology file, asked through the program.
+//! - [`writers`]: applications that write to a fleet and know what was acknowledged.
 //! - [`world`]: a fleet and one schema with the same rows, to compare answers.
 //! - [`is_installed`] and [`on_each_engine`]: an engine that is not installed is said aloud on
 //!   stderr, and is a failure where the environment says `CI=true`.
@@ -38,6 +39,7 @@
 pub mod fleet;
 pub mod shop;
 pub mod world;
+pub mod writers;
 
 use std::future::Future;
 use std::io::Write;

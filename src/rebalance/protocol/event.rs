@@ -1,6 +1,6 @@
 //! What happens to a job, and what it does.
 
-use super::job::{Evidence, LogPlace, Suspects};
+use super::job::{Evidence, LogPlace, Suspects, Way};
 use super::phase::Phase;
 use crate::names::InstanceName;
 
@@ -11,9 +11,9 @@ pub enum Event {
     Resumed,
     /// Every target schema is there.
     Prepared,
-    /// The sources' logs were read to these places.
+    /// The logs end here.
     Located {
-        /// One for each source.
+        /// One for each instance whose log is to be followed.
         positions: Vec<LogPlace>,
     },
     /// Every secondary index is there.
@@ -25,13 +25,20 @@ pub enum Event {
         /// To be looked at again behind the fence.
         suspects: Vec<Suspects>,
     },
-    /// Every source table is hidden, and the logs end here.
+    /// A row that was written on each target has come to the sources by the stream back.
+    Tried,
+    /// Every table of the side that serves is hidden, and its logs end here.
     FencedAt {
-        /// One for each source.
+        /// One for each instance whose log is followed.
         positions: Vec<LogPlace>,
     },
-    /// The targets have everything that the sources have.
+    /// The one side has everything that the other has.
     Drained,
+    /// Something is in the way of the switch, and writers should not wait for it.
+    Hindered {
+        /// What, for people.
+        reason: String,
+    },
     /// The log's end was not reached before the deadline.
     TooSlow,
     /// Every source table is hidden.
@@ -50,11 +57,11 @@ pub enum Event {
     },
     /// The shard map is committed, together with the job that [`step`] gives for this event.
     Committed,
-    /// Every target table has its final name and every instance the new shard map.
+    /// Every table of the new owner has its name and every instance the new shard map.
     Published,
     /// The source's copy is gone.
     Dropped,
-    /// The source is as it was and takes writes.
+    /// The owner's tables have their names back and take writes.
     Unfenced,
     /// Nothing is left on a target that was not abandoned.
     Cleared,
@@ -63,8 +70,15 @@ pub enum Event {
         /// Targets of the job.
         abandon: Vec<InstanceName>,
     },
-    /// A person has no more use for the source's copy.
+    /// A person has no more use for the copy that is kept.
     FinishRequested,
+    /// A person wants the switch made.
+    CutoverRequested,
+    /// A person wants the source to own the rows again, with all that was written since.
+    RollbackRequested {
+        /// Whether both sides are to be compared first.
+        compare: bool,
+    },
 }
 
 /// What to do next. Each may be done again after it was done in part or in whole.
@@ -72,8 +86,8 @@ pub enum Event {
 pub enum Effect {
     /// Create the target schemas. Answer: [`Event::Prepared`].
     PrepareTargets,
-    /// Read where the sources' logs end. Answer: [`Event::Located`].
-    ReadPositions,
+    /// Read where the logs end that are to be followed this way. Answer: [`Event::Located`].
+    ReadPositions(Way),
     /// Create the hidden target tables without secondary indexes, apply the log and copy the rows.
     /// Answer: [`Event::Copied`].
     CopyLive,
@@ -81,13 +95,20 @@ pub enum Effect {
     BuildIndexes,
     /// Compare the sides while the log is applied. Answer: [`Event::Alike`] or
     /// [`Event::Different`].
-    CompareLive,
-    /// Hide the source's tables as [`Effect::FenceSource`] does, then read where its log ends.
-    /// Answer: [`Event::FencedAt`].
-    FenceLive,
+    CompareLive(Way),
+    /// Apply the log until a person decides.
+    KeepUp,
+    /// Begin to follow the targets' logs and see a row that is written there arrive on the sources.
+    /// Answer: [`Event::Tried`].
+    TryBack,
+    /// Hide the tables of the side that serves as [`Effect::FenceSource`] does, then read where its
+    /// log ends. Answer: [`Event::FencedAt`].
+    FenceLive(Way),
     /// Apply the log to its end and look at the suspects again. Answer: [`Event::Drained`],
     /// [`Event::Different`] or [`Event::TooSlow`].
-    DrainLog,
+    DrainLog(Way),
+    /// Apply the targets' logs to the sources until a person decides.
+    KeepBack,
     /// Rename every table of each source schema to its hidden name, a schema at a time, each at
     /// one stroke. Answer: [`Event::Fenced`].
     FenceSource,
@@ -98,15 +119,16 @@ pub enum Effect {
     Compare,
     /// Commit the shard map and the job after [`Event::Committed`] in one transaction: the point
     /// of no return.
-    CommitShardMap,
-    /// Give the target tables their final names, a schema at a time, then write the shard map on
-    /// every instance. Answer: [`Event::Published`].
-    PublishTargets,
+    CommitShardMap(Way),
+    /// Give the tables of the new owner their names, all of an instance at one stroke, then write
+    /// the shard map on every instance. Answer: [`Event::Published`].
+    Publish(Way),
     /// Drop the source's hidden tables, and its schema where that leaves it empty. Answer:
     /// [`Event::Dropped`].
     DropSource,
-    /// Give the source tables their names back; needs no target. Answer: [`Event::Unfenced`].
-    UnfenceSource,
+    /// Give the tables that were fenced this way their names back; needs no instance of the other
+    /// side. Answer: [`Event::Unfenced`].
+    Unfence(Way),
     /// Drop the target's hidden tables, and its schema where it is empty and the job made it, but
     /// for abandoned targets. Answer: [`Event::Cleared`].
     ClearTargets,
@@ -134,7 +156,9 @@ impl Event {
             Event::Located { .. } => "located logs",
             Event::Indexed => "built indexes",
             Event::Alike { .. } => "an equal comparison under load",
-            Event::FencedAt { .. } => "a fenced source and its log's end",
+            Event::FencedAt { .. } => "fenced tables and their log's end",
+            Event::Tried => "a stream back that works",
+            Event::Hindered { .. } => "a hindrance",
             Event::Drained => "a drained log",
             Event::TooSlow => "a drain that took too long",
             Event::Fenced => "a fenced source",
@@ -142,12 +166,14 @@ impl Event {
             Event::Equal { .. } => "an equal comparison",
             Event::Different { .. } => "a comparison with differences",
             Event::Committed => "a committed shard map",
-            Event::Published => "published targets",
+            Event::Published => "published tables",
             Event::Dropped => "a dropped source",
-            Event::Unfenced => "an un-fenced source",
+            Event::Unfenced => "un-fenced tables",
             Event::Cleared => "cleared targets",
             Event::CancelRequested { .. } => "a cancel",
             Event::FinishRequested => "a finish",
+            Event::CutoverRequested => "a cutover",
+            Event::RollbackRequested { .. } => "a rollback",
         }
     }
 }

@@ -145,15 +145,37 @@ pub struct Job {
     /// the fence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspects: Vec<Suspects>,
+    /// With a way back: where the targets' logs were before their tables got their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub back_from: Vec<LogPlace>,
+    /// On the way back: where the targets' logs were once every table was fenced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub back_fenced_at: Vec<LogPlace>,
+    /// Online: whether a person says when the switch is made.
+    #[serde(default)]
+    pub waits_for_cutover: bool,
+    /// Why a switch was not made when it was tried last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<String>,
     /// Targets that are not cleared when the job is taken back, for they are lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub abandoned: Vec<InstanceName>,
 }
 
 impl Job {
-    /// The version of the shard map that the switch commits.
-    pub fn map_after(&self) -> u64 {
-        self.map_before + 1
+    /// The version of the shard map that the switch commits, this way or back, and its topology.
+    /// No other is committed while the job is open.
+    pub fn map(&self, way: Way) -> (u64, &str) {
+        match way {
+            Way::Forward => (self.map_before + 1, &self.topology_after),
+            Way::Back => (self.map_before + 2, &self.topology_before),
+        }
+    }
+
+    /// Whether it can be rolled back once it is switched: the source's copy is kept, and what is
+    /// written to the target is in a log that was followed before.
+    pub fn has_way_back(&self) -> bool {
+        self.kind == Kind::OnlineRebalance && self.keep_source
     }
 
     /// The name that table number `index` of the job is hidden under: at most 32 characters.
@@ -188,8 +210,19 @@ impl Job {
     /// What a person can do about it while it is open.
     pub fn way_on(&self) -> String {
         let (id, phase) = (&self.id, self.phase);
-        if phase == Phase::Watch {
+        if phase == Phase::Watch && self.has_way_back() {
+            format!(
+                "`shardctl job finish {id}` drops the source's copy, `shardctl job rollback {id}` goes \
+                 back to it"
+            )
+        } else if phase == Phase::Watch {
             format!("`shardctl job finish {id}` drops the source's copy")
+        } else if phase == Phase::Returned {
+            format!("`shardctl job finish {id}` drops the target's copy")
+        } else if phase == Phase::Ready {
+            format!(
+                "`shardctl job cutover {id}` switches, `shardctl job cancel {id}` takes it back"
+            )
         } else if phase.can_cancel() {
             format!("`shardctl job resume {id}`, or `shardctl job cancel {id}`")
         } else {
@@ -197,14 +230,40 @@ impl Job {
         }
     }
 
-    pub(super) fn with_evidence(mut self, evidence: Vec<Vec<Evidence>>) -> Job {
-        self.differences.clear();
-        for (schema, evidence) in self.moves.iter_mut().zip(evidence) {
+    pub(super) fn alike(&self, evidence: Vec<Vec<Evidence>>, suspects: Vec<Suspects>) -> Job {
+        let mut job = self.unsuspicious();
+        job.suspects = suspects;
+        for (schema, evidence) in job.moves.iter_mut().zip(evidence) {
             for (table, evidence) in schema.tables.iter_mut().zip(evidence) {
                 table.evidence = Some(evidence);
             }
         }
-        self
+        job
+    }
+
+    /// Without what an earlier look has found.
+    pub(super) fn unsuspicious(&self) -> Job {
+        Job {
+            suspects: Vec::new(),
+            differences: Vec::new(),
+            hindrance: None,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn differing(&self, differences: Vec<String>) -> Job {
+        Job {
+            differences,
+            hindrance: None,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn hindered(&self, reason: &str) -> Job {
+        Job {
+            hindrance: Some(reason.to_owned()),
+            ..self.clone()
+        }
     }
 
     pub(super) fn abandoning(&self, abandon: Vec<InstanceName>) -> Job {

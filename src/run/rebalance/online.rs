@@ -1,6 +1,7 @@
 //! The effects of an online move.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -9,7 +10,7 @@ use super::{DIFFERENCES_MAX, Run, tables};
 use crate::error::{Error, Result};
 use crate::mysql::copy::{self, TableCopy};
 use crate::mysql::fence::{counter, counts_by_secondary_index, has_unique_index, without_counter};
-use crate::mysql::{Server, Servers, checksum, inspect, live, moving, tail};
+use crate::mysql::{Server, Servers, checksum, inspect, live, marker, moving, tail};
 use crate::names::{InstanceName, TableName};
 use crate::rebalance::moves::Move;
 use crate::rebalance::protocol::{
@@ -19,6 +20,10 @@ use crate::run::live::{Live, position_of, positions};
 
 /// How long writers may be refused before the source is opened again.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a row may take on the stream back that shows that it works.
+const MARKER_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a run that waits for a person looks whether another wants the job.
+const ASKED_EVERY: Duration = Duration::from_millis(200);
 /// Rows of one table that may differ under load and be looked at again; more is no lag.
 const SUSPECTS_MAX: usize = 2_000;
 /// Times that they are looked at again before the fence.
@@ -28,9 +33,17 @@ const LOOKS: u32 = 3;
 ///
 /// # Errors
 /// A server cannot be asked.
-pub(super) async fn problems(servers: &Servers, moves: &[Move]) -> Result<Vec<String>> {
+pub(super) async fn problems(
+    servers: &Servers,
+    moves: &[Move],
+    goes_back: bool,
+) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut sources: Vec<&InstanceName> = moves.iter().map(|at| &at.from).collect();
+    if goes_back {
+        // Their log is what a way back is made of.
+        sources.extend(moves.iter().map(|at| &at.to));
+    }
     sources.sort();
     sources.dedup();
     for instance in sources {
@@ -67,19 +80,94 @@ pub(super) async fn problems(servers: &Servers, moves: &[Move]) -> Result<Vec<St
 }
 
 impl Run<'_> {
-    async fn live(&self, job: &Job) -> Result<&Live> {
-        self.live
-            .get_or_try_init(|| {
-                let epoch = self.journal.epoch();
-                Live::start(self.servers, job, Way::Forward, &job.positions, epoch)
-            })
+    async fn live(&self, job: &Job, way: Way) -> Result<&Live> {
+        let (cell, places) = match way {
+            Way::Forward => (&self.live, &job.positions),
+            Way::Back => (&self.back, &job.back_from),
+        };
+        let epoch = self.journal.epoch();
+        cell.get_or_try_init(|| Live::start(self.servers, job, way, places, epoch))
             .await
     }
 
-    pub(super) async fn read_positions(&self, job: &Job) -> Result<Event> {
-        self.observer.begins(job, Effect::ReadPositions, None);
-        let positions = positions(self.servers, job, Way::Forward).await?;
+    pub(super) async fn read_positions(&self, job: &Job, way: Way) -> Result<Event> {
+        self.observer.begins(job, Effect::ReadPositions(way), None);
+        if way == Way::Back {
+            for instance in job.instances() {
+                let server = self.servers.get(&instance)?;
+                let mut conn = server.conn().await?;
+                marker::create_tables(server, &mut conn).await?;
+                // Of an earlier try: the log from there on may be gone.
+                let mut guard = self.guard(&instance).await?;
+                guard.forget_way_back(&job.id).await?;
+            }
+        }
+        let positions = positions(self.servers, job, way).await?;
         Ok(Event::Located { positions })
+    }
+
+    /// Whether a row comes by the stream back.
+    pub(super) async fn try_back(&self, job: &Job) -> Result<Event> {
+        self.observer.begins(job, Effect::TryBack, None);
+        self.see_marker(job).await?;
+        Ok(Event::Tried)
+    }
+
+    async fn see_marker(&self, job: &Job) -> Result<()> {
+        let began = Instant::now();
+        let live = self.live(job, Way::Back).await?;
+        let go_on = || began.elapsed() < MARKER_DEADLINE;
+        if !live.try_markers(self.servers, job, &go_on).await? {
+            return Err(Error::stopped(
+                "a row that was written on a target did not come back to its source",
+            )
+            .cause(format!("it was waited for {} s", MARKER_DEADLINE.as_secs())));
+        }
+        self.back_is_tried.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The last look before the point of no return.
+    pub(super) async fn before_commit(&self, job: &Job, way: Way) -> Result<Event> {
+        self.observer.begins(job, Effect::CommitShardMap(way), None);
+        if way == Way::Forward && job.has_way_back() {
+            match self.back_is_tried.load(Ordering::Relaxed) {
+                true => self.live(job, Way::Back).await?.check()?,
+                false => self.see_marker(job).await?,
+            }
+        }
+        Ok(Event::Committed)
+    }
+
+    /// Applies the sources' log until a person says what to do with the job.
+    pub(super) async fn keep_up(&self, job: &Job) -> Result<()> {
+        self.observer.begins(job, Effect::KeepUp, None);
+        self.keep(job, Way::Forward).await
+    }
+
+    /// Applies the targets' log, likewise.
+    pub(super) async fn keep_back(&self, job: &Job) -> Result<()> {
+        self.observer.begins(job, Effect::KeepBack, None);
+        self.keep(job, Way::Back).await
+    }
+
+    async fn keep(&self, job: &Job, way: Way) -> Result<()> {
+        self.journal.has_handed_over(&job.id).await?;
+        let live = self.live(job, way).await?;
+        while self.flags.go_on() {
+            live.check()?;
+            if self.journal.is_asked_for(&job.id).await? {
+                self.journal.has_handed_over(&job.id).await?;
+                self.observer
+                    .note("another run asked for the job and has it now");
+                return Ok(());
+            }
+            tokio::time::sleep(ASKED_EVERY).await;
+        }
+        match self.flags.is_asked_to_end() {
+            true => Ok(()),
+            false => self.flags.check(),
+        }
     }
 
     pub(super) async fn copy_live(&self, job: &Job) -> Result<Event> {
@@ -93,7 +181,7 @@ impl Run<'_> {
             let target = self.servers.get(&schema.at.to)?;
             copy::claim(target, &self.table_copy(job, schema, table)).await?;
         }
-        let live = self.live(job).await?;
+        let live = self.live(job, Way::Forward).await?;
         let work = tables(job).map(|(schema, table)| self.copy_one_live(job, live, schema, table));
         let complete: Vec<bool> = stream::iter(work)
             .buffer_unordered(job.workers as usize)
@@ -196,7 +284,7 @@ impl Run<'_> {
 
     pub(super) async fn build_indexes(&self, job: &Job) -> Result<Event> {
         self.observer.begins(job, Effect::BuildIndexes, None);
-        let live = self.live(job).await?;
+        let live = self.live(job, Way::Forward).await?;
         // Then the rows of a table are those of one moment, in which no unique value came twice.
         if !live.catch_up(&self.wants_on()).await? {
             self.flags.check()?;
@@ -225,11 +313,17 @@ impl Run<'_> {
         Ok(Event::Indexed)
     }
 
-    pub(super) async fn compare_live(&self, job: &Job) -> Result<Event> {
+    pub(super) async fn compare_live(&self, job: &Job, way: Way) -> Result<Event> {
         let total = self.rows_estimated(job).await?;
-        self.observer.begins(job, Effect::CompareLive, Some(total));
-        let live = self.live(job).await?;
-        let work = tables(job).map(|(schema, table)| self.compare_one_live(live, schema, table));
+        self.observer
+            .begins(job, Effect::CompareLive(way), Some(total));
+        let live = self.live(job, way).await?;
+        // A log that nobody has applied for a while would be told as differences.
+        if !live.catch_up(&self.wants_on()).await? {
+            self.flags.check()?;
+        }
+        let work =
+            tables(job).map(|(schema, table)| self.compare_one_live(live, way, schema, table));
         let compared: Vec<Compared> = stream::iter(work)
             .buffered(job.workers as usize)
             .try_collect()
@@ -266,12 +360,13 @@ impl Run<'_> {
     async fn compare_one_live(
         &self,
         live: &Live,
+        way: Way,
         schema: &SchemaMove,
         table: &TableMove,
     ) -> Result<Compared> {
         let (source, target) = (
-            self.servers.get(&schema.at.from)?,
-            self.servers.get(&schema.at.to)?,
+            self.servers.get(way.from(&schema.at))?,
+            self.servers.get(way.to(&schema.at))?,
         );
         let name = &schema.at.schema;
         let place = format!("`{name}`.`{}`", table.table);
@@ -281,7 +376,7 @@ impl Run<'_> {
         let sides = ((source, &table.table), (target, &table.hidden));
         let compared = checksum::compare(sides.0, sides.1, name, &shape, SUSPECTS_MAX, &|rows| {
             self.observer.advances(rows);
-            self.points.part(Effect::CompareLive);
+            self.points.part(Effect::CompareLive(way));
             self.flags.go_on() && live.check().is_ok()
         })
         .await?;
@@ -322,24 +417,28 @@ impl Run<'_> {
         Ok(one)
     }
 
-    pub(super) async fn fence_live(&self, job: &Job) -> Result<Event> {
+    pub(super) async fn fence_live(&self, job: &Job, way: Way) -> Result<Event> {
         // The log is near its end before the writers are refused, for they wait for the rest of it.
-        let live = self.live(job).await?;
+        let live = self.live(job, way).await?;
         if !live.catch_up(&self.wants_on()).await? {
             self.flags.check()?;
         }
-        self.fence(job).await?;
+        self.fence(job, way).await?;
         // Read behind the last renaming: behind every change of what was renamed.
-        let positions = positions(self.servers, job, Way::Forward).await?;
+        let positions = positions(self.servers, job, way).await?;
         Ok(Event::FencedAt { positions })
     }
 
-    pub(super) async fn drain_log(&self, job: &Job) -> Result<Event> {
-        self.observer.begins(job, Effect::DrainLog, None);
+    pub(super) async fn drain_log(&self, job: &Job, way: Way) -> Result<Event> {
+        self.observer.begins(job, Effect::DrainLog(way), None);
         let began = Instant::now();
-        let live = self.live(job).await?;
+        let live = self.live(job, way).await?;
         let mut ends = Vec::new();
-        for place in &job.fenced_at {
+        let fenced_at = match way {
+            Way::Forward => &job.fenced_at,
+            Way::Back => &job.back_fenced_at,
+        };
+        for place in fenced_at {
             ends.push((place.instance.clone(), position_of(place)?));
         }
         if !live
@@ -355,7 +454,7 @@ impl Run<'_> {
             .map(|suspects| (&suspects.hidden, suspects))
             .collect();
         let work = tables(job).map(|(schema, table)| {
-            self.settle(schema, table, suspects.get(&table.hidden).copied())
+            self.settle(way, schema, table, suspects.get(&table.hidden).copied())
         });
         // Writers wait for the last of them.
         let settled: Vec<Vec<String>> = stream::iter(work)
@@ -373,13 +472,14 @@ impl Run<'_> {
     /// named if they still do, and at its counter.
     async fn settle(
         &self,
+        way: Way,
         schema: &SchemaMove,
         table: &TableMove,
         suspects: Option<&Suspects>,
     ) -> Result<Vec<String>> {
         let (source, target) = (
-            self.servers.get(&schema.at.from)?,
-            self.servers.get(&schema.at.to)?,
+            self.servers.get(way.from(&schema.at))?,
+            self.servers.get(way.to(&schema.at))?,
         );
         let name = &schema.at.schema;
         let mut differences = Vec::new();
@@ -399,7 +499,7 @@ impl Run<'_> {
             differences
                 .extend(named.map(|(_, row)| format!("`{name}`.`{}`: the row {row}", table.table)));
         }
-        // Ids that were given out on the source and deleted are not given out again.
+        // Ids that were given out on the one side and deleted are not given out again.
         let ours = self
             .definition(source, schema, table, &table.hidden)
             .await?;
@@ -408,7 +508,7 @@ impl Run<'_> {
                 .definition(target, schema, table, &table.hidden)
                 .await?;
             if counter(&theirs).unwrap_or_default() < next {
-                let mut guard = self.guard(&schema.at.to).await?;
+                let mut guard = self.guard(way.to(&schema.at)).await?;
                 guard.count_from(name, &table.hidden, next).await?;
             }
         }
