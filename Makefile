@@ -4,7 +4,7 @@
 CARGO_TARGET_DIR ?= target
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint setup build-tools mariadb mysql
+.PHONY: help demo test chaos bench lint setup build-tools mariadb mysql
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,13 @@ demo: build-tools mariadb ## Plan, create, fill, query and rebalance on real ser
 
 test: setup lint ## Run all checks and tests on MariaDB and MySQL
 	cargo test --locked
+
+chaos: setup ## Kill everything while schemas move (KILLS=500 ENGINE=mysql SEED=7)
+	cargo build --release --locked
+	for engine in $(or $(ENGINE),mariadb mysql); do \
+	  cargo test --locked --test chaos -- run --engine $$engine --kills $(or $(KILLS),500) \
+	    $(if $(SEED),--seed $(SEED)) --tool $(CARGO_TARGET_DIR)/release/shardctl || exit 1; \
+	done
 
 bench: setup ## Measure side by side with what a user would otherwise take
 	cargo bench --locked

@@ -94,7 +94,7 @@ impl Fault {
             76..81 => Fault::CutWriters { instance, after },
             81..87 => Fault::Second { after },
             87..92 => Fault::Sleeper { after },
-            92..94 if small_disks => Fault::Full {
+            92..93 if small_disks => Fault::Full {
                 instance,
                 after,
                 ms: random.random_range(100..2_000),

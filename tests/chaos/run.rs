@@ -191,7 +191,7 @@ impl Run {
             self.fleet.placement
         ));
         let before = self.fleet.job().await.map(|(id, _, _)| id);
-        let faults = self.random.random_range(1..=4);
+        let faults = self.random.random_range(0..=4);
         let (mut attempt, mut quiet) = (0, 0);
         let phase = loop {
             let now = self.fleet.job().await;
@@ -210,6 +210,8 @@ impl Run {
             };
             let fault = match attempt < faults {
                 true => self.fault(way),
+                // Nothing can be taken back that went through.
+                false if attempt == 0 && ending == Ending::Cancelled => Fault::Kill(0.6),
                 false => Fault::Nothing,
             };
             let began = Instant::now();
