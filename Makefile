@@ -4,7 +4,7 @@
 CARGO_TARGET_DIR ?= target
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench lint setup build-tools mariadb mysql
+.PHONY: help demo test chaos bench lint setup build-tools mariadb mysql mydumper
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ chaos: setup ## Kill everything while schemas move (KILLS=500 ENGINE=mysql SEED=
 	    $(if $(SEED),--seed $(SEED)) --tool $(CARGO_TARGET_DIR)/release/shardctl || exit 1; \
 	done
 
-bench: setup ## Measure side by side with what a user would otherwise take
+bench: setup mydumper ## Measure side by side with what a user would otherwise take
 	cargo bench --locked
 
 lint: build-tools ## Check formatting, lints and documentation
@@ -35,6 +35,9 @@ setup: build-tools mariadb mysql ## Install what is missing for the tests
 
 build-tools: # A C compiler, rustfmt, clippy
 	@scripts/install-build-tools.sh
+
+mydumper: # What copies are measured beside
+	@scripts/install-mydumper.sh
 
 mariadb: # A server, where there is none
 	@scripts/install-mariadb.sh
