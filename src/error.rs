@@ -50,6 +50,8 @@ struct Parts {
     cause: Option<String>,
     now: Option<String>,
     next: Option<String>,
+    /// Whether the way was refused rather than what was asked.
+    other_way: bool,
 }
 
 impl Error {
@@ -62,6 +64,7 @@ impl Error {
             cause: None,
             now: None,
             next: None,
+            other_way: false,
         }))
     }
 
@@ -137,6 +140,18 @@ impl Error {
     /// What the error means to the caller.
     pub fn class(&self) -> Class {
         self.0.class
+    }
+
+    /// The same error of a way that gave up: another could lead to what was asked.
+    #[must_use]
+    pub fn of_this_way(mut self) -> Self {
+        self.0.other_way = true;
+        self
+    }
+
+    /// Whether another way could lead to what was asked.
+    pub fn has_other_way(&self) -> bool {
+        self.0.other_way
     }
 
     /// What happened, without the rest.

@@ -1448,12 +1448,26 @@ fn statements_that_are_not_answered_say_why() {
       cause:  group_concat() over shards is not merged
       next:   name the shard key so that one shard answers, or see each shard's own answer with --by-shard
     "#);
-    insta::assert_snapshot!(shardctl(&["query", "SELECT USER(), a.memberId FROM member a JOIN member_address b USING (memberId)"]), @r#"
+    insta::assert_snapshot!(shardctl(&["query", "SELECT LAST_INSERT_ID(), a.memberId FROM member a JOIN member_address b USING (memberId)"]), @r#"
     exit code 2
     -- stderr
     error: the statement cannot be answered exactly
-      cause:  USER() tells about the session or the server, and a gathered statement runs on another
+      cause:  LAST_INSERT_ID() tells about the session or the server, and a gathered statement runs on another
       next:   name the shard key so that one shard answers, or see each shard's own answer with --by-shard
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "SHOW FULL PROCESSLIST"]), @r#"
+    exit code 2
+    -- stderr
+    error: the statement cannot be answered exactly
+      cause:  of what the servers show, that of the tables is answered: SHOW TABLES, SHOW COLUMNS FROM t, DESCRIBE t and SHOW CREATE TABLE t, without LIKE and WHERE; the rest is one server's own
+    "#);
+    insta::assert_snapshot!(shardctl(&["query", "EXPLAIN SELECT nickname FROM member WHERE memberId = 17"]), @r#"
+    exit code 0
+    -- stdout
+    way:     one shard (1 table of `member`)
+    because: the shard key `memberId` leaves 1 of 16 tables
+    asked:   SELECT nickname FROM `user_center_01`.`member_01` AS `member` WHERE memberId = 17
+    of:      rds-1/user_center_01.member_01
     "#);
     insta::assert_snapshot!(shardctl(&["query", "--max-shards", "4", "SELECT COUNT(*) FROM member a JOIN member_address b USING (memberId)"]), @r#"
     exit code 2

@@ -118,6 +118,7 @@ on_each_engine! {
         let reading = shardctl::mysql::query::Reading {
             timeout: std::time::Duration::from_secs(60),
             clock_us: 1_700_000_000_000_000,
+            modes: &[],
         };
         let mut snapshot = shardctl::mysql::query::before_snapshot(server, reading).await.unwrap();
         shardctl::mysql::query::open_snapshot(server, &mut snapshot).await.unwrap();

@@ -322,6 +322,7 @@ impl World {
         Reading {
             timeout: Duration::from_secs(60),
             clock_us: CLOCK_US,
+            modes: shardctl::query::modes::TAKEN,
         }
     }
 
@@ -550,6 +551,17 @@ const BOTH: &[&str] = &[
     "SELECT t.id FROM t, u WHERE t.id = u.tid AND t.id = 5 || u.n = 3",
     "SELECT t.id FROM t JOIN u ON t.id = u.tid WHERE t.n = 3 XOR u.n = 3",
     "SELECT t.id FROM t JOIN u ON t.id = u.tid WHERE t.id = 1 AND t.id = 2",
+    // What is asked of the session, and what is another value each time.
+    "SELECT t.id, USER(), CURRENT_USER, version(), @@version, @@group_concat_max_len FROM t JOIN u ON t.id = u.k",
+    "SELECT USER() = SESSION_USER(), @@session.div_precision_increment + 1, CURRENT_ROLE() FROM t a, t b WHERE a.id = 3",
+    "SELECT COUNT(DISTINCT CONNECTION_ID()), COUNT(DISTINCT NOW(6)), COUNT(DISTINCT UUID()) > 99 FROM t JOIN u",
+    "SELECT MIN(RAND()) < MAX(RAND()), COUNT(DISTINCT RAND()) > 99 FROM t, u",
+    "SELECT x.id FROM (SELECT id, CONNECTION_ID() AS c FROM t WHERE id < 9) x WHERE x.c = CONNECTION_ID()",
+    // Conditions that hold for another table too.
+    "SELECT t.id, u.n FROM t JOIN u ON t.id = u.k WHERE t.id IN (5, 17) AND u.n IS NOT NULL",
+    "SELECT t.id, u.n FROM t LEFT JOIN u ON t.id = u.k AND u.n > 2 WHERE t.id BETWEEN 3 AND 30",
+    "SELECT t.id, u.n, b.label FROM t JOIN u ON t.n = u.n LEFT JOIN b ON b.code = u.n WHERE 2 = t.n",
+    "SELECT t.id, u.k FROM t RIGHT JOIN u ON t.id = u.k WHERE u.k < 9 OR u.k = 80",
     // What the parser does not know.
     "SELECT id FROM t WHERE ts > NOW() - INTERVAL '1:30' MINUTE_SECOND AND n MOD 3 = 1",
     "SELECT TRIM(LEADING FROM x.ci), x.id FROM CLUSTER.t x JOIN u ON u.tid = x.id",
@@ -580,6 +592,10 @@ on_each_engine! {
                 "SELECT n, COUNT(*), GROUPING(n) FROM u GROUP BY n WITH ROLLUP",
                 "SELECT t.id, x.k FROM t JOIN LATERAL (SELECT k FROM u WHERE u.tid = t.id ORDER BY k LIMIT 1) x",
                 "SELECT t.id, x.v FROM t JOIN JSON_TABLE(t.j, '$.l[*]' COLUMNS (v int PATH '$')) x",
+                "TABLE b",
+                "TABLE t UNION TABLE t",
+                "VALUES ROW(1, 'a'), ROW(2, NULL)",
+                "SELECT * FROM (VALUES ROW(1, 2), ROW(3, 4)) v (x, y) JOIN b ON b.code = v.x",
                 "SELECT REGEXP_LIKE(ci, '^a') FROM t",
                 "SELECT JSON_PRETTY(j) FROM t",
                 "SELECT BIN_TO_UUID(UUID_TO_BIN('6ccd780c-baba-1026-9564-5b8c656024db')) FROM b",
@@ -587,6 +603,7 @@ on_each_engine! {
             Engine::Mariadb => &[
                 "SELECT JSON_ARRAYAGG(j ORDER BY id) FROM t WHERE id < 9",
                 "SELECT JSON_OBJECT('j', j) FROM t",
+                "VALUES (1, 'a'), (2, NULL)",
                 "SELECT MEDIAN(n) OVER (PARTITION BY ci) FROM u",
                 "SELECT NVL(n, 0), JSON_COMPACT(j) FROM t",
                 "SELECT n FROM t EXCEPT ALL SELECT n FROM u",
@@ -828,6 +845,156 @@ on_each_engine! {
         gathering.options.rows_max = 50;
         let error = world.gathered(&gathering).await.err().unwrap().to_string();
         assert!(error.contains("the answer has more than 50 rows"), "{error}");
+    }
+
+    /// Rows are found and ranked by the words of all rows, as on one server that has just counted
+    /// its rows.
+    async fn full_text_search_ranks_by_all_rows(engine) {
+        let body = "(id bigint NOT NULL PRIMARY KEY, head varchar(90), body text, n int, \
+                    FULLTEXT KEY words (head, body), FULLTEXT KEY heads (head)) DEFAULT CHARSET=utf8mb4";
+        let tables = format!("  p:\n    shard_key: id\n    function: mod\n    ddl: CREATE TABLE p {body}\n");
+        let world = empty_world(engine, SHARDS, &tables).await;
+        let mut one = support::conn(&world.sandbox, "rds-1").await;
+        one.query_drop(format!("CREATE TABLE {}.p {body}", world.reference)).await.unwrap();
+        let words = ["order", "refund", "parcel", "seller", "invoice", "late", "broken"];
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let text = |rng: &mut ChaCha8Rng, most: usize| -> String {
+            let count = rng.random_range(1..most);
+            (0..count).map(|_| words[rng.random_range(0..words.len())]).collect::<Vec<_>>().join(" ")
+        };
+        let rows = (1..=60)
+            .map(|id| (id, format!("({id}, '{}', '{}', {})", text(&mut rng, 4), text(&mut rng, 12), id % 5)))
+            .collect();
+        world.insert("p", "", rows).await;
+        one.query_drop(format!("ANALYZE TABLE {}.p", world.reference)).await.unwrap();
+        let wrong = world
+            .all_same(
+                &[
+                    "SELECT id, MATCH (head, body) AGAINST ('broken parcel') AS score FROM p WHERE MATCH (head, body) AGAINST ('broken parcel') AND n > 1",
+                    "SELECT id FROM p WHERE MATCH (head) AGAINST ('+order -late' IN BOOLEAN MODE)",
+                    "SELECT COUNT(*), SUM(n) FROM p WHERE MATCH (head, body) AGAINST ('\"late order\"' IN BOOLEAN MODE) AND id BETWEEN 3 AND 50",
+                    "SELECT a.id, b.id FROM p a JOIN p b ON a.n = b.n WHERE MATCH (a.head) AGAINST ('invoice') AND b.id = 7",
+                ],
+                false,
+            )
+            .await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// What is one server's own is refused, and what is asked about a statement is told.
+    async fn nothing_of_a_server_is_shown(engine) {
+        let world = world(engine).await;
+        let file = world.file();
+        let (code, stdout, stderr) = world.query(file.path(), &["EXPLAIN SELECT COUNT(*) FROM t"]);
+        assert!(code == 0 && stdout.contains("scatter and merge"), "{stdout}{stderr}");
+        for sql in [
+            "SHOW PROCESSLIST",
+            "SHOW GRANTS",
+            "SHOW VARIABLES LIKE 'v%'",
+            "SHOW COLUMNS FROM u WHERE SLEEP(30)",
+            "SHOW CREATE TABLE mysql.user",
+            "EXPLAIN UPDATE t SET n = 1",
+            "USE mysql",
+            "SET GLOBAL read_only = 1",
+            "KILL 1",
+            "CALL p()",
+            "DO SLEEP(30)",
+            "HANDLER t OPEN",
+        ] {
+            let (code, stdout, stderr) = world.query(file.path(), &[sql]);
+            assert_eq!((code, stdout.as_str()), (2, ""), "{sql}: {stderr}");
+            assert!(stderr.contains("cause:"), "{sql}: {stderr}");
+        }
+    }
+
+    /// Whatever stands in a statement or a parameter, nothing is written, locked, slept or read from
+    /// files, on no way.
+    async fn nothing_but_reading_passes(engine) {
+        let world = world(engine).await;
+        let file = world.file();
+        let before = world.expected("CHECKSUM TABLE t, u, b").await.unwrap().rows;
+        let out = format!("/tmp/{}.out", world.topology.cluster);
+        let into = [
+            format!("SELECT id FROM t WHERE id = 5 INTO OUTFILE '{out}'"),
+            format!("SELECT id FROM t INTO DUMPFILE '{out}'"),
+            format!("SELECT t.id INTO OUTFILE '{out}' FROM t JOIN u ON t.n = u.n"),
+            format!("SELECT TRIM(LEADING FROM ci) FROM t INTO OUTFILE '{out}'"),
+            format!("(SELECT id FROM t) UNION (SELECT k FROM u INTO OUTFILE '{out}')"),
+        ];
+        let fixed = [
+            "SELECT id FROM t WHERE id = 5 FOR UPDATE",
+            "SELECT id FROM t FOR UPDATE SKIP LOCKED",
+            "SELECT id FROM t LOCK IN SHARE MODE",
+            "SELECT t.id FROM t JOIN u ON t.n = u.n FOR SHARE",
+            "SELECT * FROM (SELECT id FROM t FOR UPDATE) x",
+            "SELECT SLEEP(30) FROM t WHERE id = 5",
+            "SELECT id FROM t WHERE id = 5 AND SLEEP(30)",
+            "SELECT id FROM t ORDER BY SLEEP(30)",
+            "SELECT id FROM t WHERE n IN (SELECT SLEEP(30) FROM u)",
+            "SELECT `SLEEP`(30) FROM t WHERE id = 5",
+            "SELECT sys.SLEEP(30) FROM t WHERE id = 5",
+            "SELECT SLEEP/**/(30) FROM t WHERE id = 5",
+            "SELECT /*!50000 SLEEP(30), */ id FROM t WHERE id = 5",
+            "SELECT /*M! SLEEP(30), */ id FROM t WHERE id = 5",
+            "SELECT BENCHMARK(1000000000, SHA2('x', 512)) FROM t WHERE id = 5",
+            "SELECT GET_LOCK('x', 30) FROM t WHERE id = 5",
+            "SELECT RELEASE_ALL_LOCKS()",
+            "SELECT LOAD_FILE('/etc/hostname') FROM t WHERE id = 5",
+            "SELECT TRIM(LEADING FROM LOAD_FILE('/etc/hostname'))",
+            "SELECT EXTRACT(YEAR_MONTH FROM SLEEP(30)) FROM t",
+            "SELECT MASTER_POS_WAIT('x', 4, 30) FROM t WHERE id = 5",
+            "SELECT sys_exec('id') FROM t WHERE id = 5",
+            "SELECT NEXTVAL(s) FROM t WHERE id = 5",
+            "SELECT NEXT VALUE FOR s FROM t WHERE id = 5",
+            "SELECT @x := 5 FROM t WHERE id = 5",
+            "SELECT id FROM t WHERE id = 5; DELETE FROM t",
+            "SELECT id FROM t WHERE id = 5;; DROP TABLE t",
+            "SELECT id FROM t WHERE id = 5 -- ;\n; DELETE FROM t",
+            "WITH x AS (DELETE FROM t) SELECT * FROM x",
+            "WITH x AS (SELECT 1) DELETE FROM t",
+            "WITH x AS (SELECT 1) UPDATE t SET n = 1",
+            "DELETE FROM t",
+            "REPLACE INTO t (id) VALUES (5)",
+            "INSERT INTO t (id) SELECT 5",
+            "CREATE TABLE x AS SELECT * FROM t",
+            "SELECT * FROM mysql.user",
+            "SELECT * FROM information_schema.tables",
+            "SELECT TRIM(LEADING FROM user) FROM mysql.user",
+            "SELECT * FROM t PROCEDURE ANALYSE()",
+            "SELECT * FROM t WHERE id = 5 LIMIT 1 PROCEDURE ANALYSE()",
+            "PREPARE s FROM 'DELETE FROM t'",
+            "BEGIN NOT ATOMIC DELETE FROM t; END",
+            "SELECT /*+ SET_VAR(max_execution_time=0) */ id FROM t",
+            "SET STATEMENT max_statement_time=0 FOR SELECT id FROM t",
+            "SELECT id FROM t WHERE id = ?",
+        ];
+        for sql in into.iter().map(String::as_str).chain(fixed) {
+            let start = Instant::now();
+            let (code, stdout, stderr) = world.query(file.path(), &["--max-gather-rows", "1000", sql]);
+            assert!(code == 2 || code == 3, "{sql}: {code} {stdout}{stderr}");
+            assert!(!stdout.contains("root:"), "{sql}: {stdout}");
+            // A server may be asked whether it knows a statement, and does not.
+            assert!(code == 2 || stderr.contains("refused"), "{sql}: {stderr}");
+            assert!(start.elapsed() < Duration::from_secs(20), "{sql}");
+        }
+        assert!(!Path::new(&out).exists());
+        // A parameter is a value, whatever stands in it.
+        for value in [
+            "5 OR 1=1",
+            "' OR '1'='1",
+            "\\' OR 1=1 -- ",
+            "5; DELETE FROM t",
+            "text:\\",
+            "'/*",
+            "`id`",
+            "text:5) OR (1=1",
+        ] {
+            for sql in ["SELECT id FROM t WHERE ci = ?", "SELECT t.id FROM t JOIN u ON t.n = u.n WHERE t.ci = ?"] {
+                let (code, stdout, stderr) = world.query(file.path(), &["-o", "csv", "--param", value, sql]);
+                assert_eq!((code, stdout.as_str()), (0, "id\r\n"), "{value}: {stderr}");
+            }
+        }
+        assert_eq!(world.expected("CHECKSUM TABLE t, u, b").await.unwrap().rows, before);
     }
 
     /// Two statements at once that fetch other rows of one table do not meet.

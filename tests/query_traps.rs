@@ -8,8 +8,9 @@ mod support;
 use mysql_async::prelude::Queryable;
 use shardctl::query::Refusal;
 use shardctl::query::plan::{Way, plan};
+use shardctl::run::modes;
 use shardctl::topology::file::parse;
-use support::world::{Outcome, Table, World};
+use support::world::{How, Outcome, Table, World, connect};
 use support::{Engine, Sandbox, on_each_engine};
 
 /// A table split over four schemas on two servers, and the same rows in one schema.
@@ -183,6 +184,86 @@ on_each_engine! {
         world.same("SELECT id FROM t ORDER BY LEFT(txt, 250), id").await;
     }
 
+    /// The texts that cannot be merged are the last ones: nothing was given by then, and a scratch
+    /// server answers.
+    async fn what_is_refused_at_the_last_row_is_gathered(engine) {
+        let rows: Vec<String> = (0..400)
+            .map(|id| match id {
+                390.. => format!("concat(repeat('z', 3000), {})", 990 - id),
+                _ => format!("'{:03}'", id * 7 % 400),
+            })
+            .collect();
+        let sandbox = support::shared(engine, 2).await;
+        let world = world(sandbox, "vc varchar(4000) COLLATE utf8mb4_bin", &rows).await;
+        for sql in [
+            "SELECT id, LEFT(vc, 9) FROM t ORDER BY vc, id",
+            "SELECT id, vc FROM t WHERE id < 9 UNION ALL SELECT COUNT(*), vc FROM t WHERE id > 380 GROUP BY vc ORDER BY 1 LIMIT 3",
+            "SELECT vc, COUNT(*) FROM t GROUP BY vc ORDER BY vc DESC LIMIT 20, 3",
+        ] {
+            let (how, answer) = world.answer(sql).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+            assert_eq!(how, How::Gathered, "{sql}");
+            let expected = world.expected(sql).await.unwrap();
+            // MariaDB itself does not look behind so many bytes; the statements leave no ties there.
+            if engine == Engine::Mysql {
+                assert!(answer.rows == expected.rows, "{sql}");
+            }
+            assert_eq!(answer.rows.len(), expected.rows.len(), "{sql}");
+        }
+        // One that can be answered to its end is merged all the same.
+        let (how, answer) = world.answer("SELECT id FROM t WHERE id < 390 ORDER BY vc, id").await;
+        assert_eq!((how, answer.unwrap().rows.len()), (How::Merged, 390));
+    }
+
+    /// What the servers' clients mean by a statement is what it is answered as, or it is refused.
+    async fn the_servers_sql_mode_is_heeded(engine) {
+        let rows: Vec<String> = (0..8).map(|id| format!("{id}, 'x'")).collect();
+        let sandbox = support::servers(engine, 2).await;
+        let world = world(Sandbox::clone(&sandbox), "n int unsigned, c varchar(9)", &rows).await;
+        let set = async |instance: &str, modes: &str| {
+            let mut conn = support::conn(&sandbox, instance).await;
+            conn.query_drop(format!("SET GLOBAL sql_mode = '{modes}'")).await.unwrap();
+        };
+        let check = async |sql: &str| match modes::check(&world.servers, sql).await {
+            Ok(()) => "nothing".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let texts = "SELECT \"c\" FROM t";
+        let pipes = "SELECT c || n FROM t";
+        let plain = "SELECT c FROM t WHERE n - 9 < 0";
+        for instance in ["rds-1", "rds-2"] {
+            set(instance, "STRICT_ALL_TABLES").await;
+        }
+        assert_eq!(check(texts).await, "nothing");
+        world.refused("SELECT SUM(n - 5) FROM t", "out of range").await;
+        // They differ: no one server answers so.
+        set("rds-2", "STRICT_ALL_TABLES,ANSI_QUOTES").await;
+        let differ = check(plain).await;
+        assert!(differ.contains("not set up alike") && differ.contains("ANSI_QUOTES"), "{differ}");
+        set("rds-1", "ANSI_QUOTES").await;
+        assert!(check(texts).await.contains("ANSI_QUOTES"));
+        assert_eq!(check(pipes).await, "nothing");
+        for instance in ["rds-1", "rds-2"] {
+            set(instance, "PIPES_AS_CONCAT,NO_UNSIGNED_SUBTRACTION").await;
+        }
+        assert!(check(pipes).await.contains("PIPES_AS_CONCAT"));
+        assert_eq!(check(texts).await, "nothing");
+        // Nor may they differ in what this statement's answer depends on.
+        let mut conn = support::conn(&sandbox, "rds-2").await;
+        conn.query_drop("SET GLOBAL default_week_format = 3").await.unwrap();
+        // A session has what it began with.
+        let anew = connect(&world.topology, &world.sandbox).await;
+        let week = modes::check(&anew, "SELECT WEEK(c) FROM t").await.unwrap_err().to_string();
+        assert!(week.contains("default_week_format is 3 there and 0 on"), "{week}");
+        modes::check(&anew, "SELECT YEAR(c) FROM t").await.unwrap();
+        // A mode that changes values is taken over, whichever way a statement goes.
+        for sql in ["SELECT MIN(n - 5), COUNT(*) FROM t", "SELECT MIN(a.n - 5), COUNT(*) FROM t a, t b WHERE b.n = 3"] {
+            let (_, answer) = world.answer(sql).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+            assert_eq!(answer.rows, [[Some(b"-5".to_vec()), Some(b"8".to_vec())]], "{sql}");
+        }
+    }
+
     async fn rounded_doubles_order_by_their_value(engine) {
         // 0.1 + 0.2 is more than 0.3, and both are shown as 0.30.
         let rows: Vec<String> = (0..8)
@@ -300,7 +381,7 @@ fn what_depends_on_a_shard_is_told_from_what_does_not() {
         Way::Apart(refusal) => assert!(refusal.to_string().contains(reason), "{sql}: {refusal}"),
         other => panic!("{sql}: {other:?}"),
     };
-    // Even where the key names the shard: the words are weighed by that shard's rows.
+    // Even where the key names the shard: the words are weighed by all rows.
     let sql = "SELECT MATCH(c) AGAINST ('x') FROM t WHERE id = 5";
     let refusal = plan(sql, &topology).unwrap_err();
     assert!(matches!(refusal, Refusal::Inexact(_)), "{refusal}");

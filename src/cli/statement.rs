@@ -29,6 +29,7 @@ use crate::report::describe::{describe, described};
 use crate::report::explain::{ExplainReport, ExplainShard};
 use crate::rows::cell::{Column, Row};
 use crate::run::interrupt::Requests;
+use crate::run::modes;
 use crate::run::query::{
     CONNECTIONS_MAX, Fleet, Missing, MissingTable, QueryOptions, Running, Sink, at_once, refuse,
     refuse_to_merge,
@@ -238,6 +239,10 @@ impl<'a> Session<'a> {
             .map(|place| self.topology.schema(place.shard).instance.clone())
             .collect();
         let servers = self.connect(&used).await?;
+        // Side by side it is each server's own answer that is wanted.
+        if !self.args.by_shard {
+            self.means_the_same(&servers, sql).await?;
+        }
         let start = Instant::now();
         let running = Running::default();
         let timings = Timings::default();
@@ -285,6 +290,13 @@ impl<'a> Session<'a> {
                 let gather = self.gather_instead(sql, &refusal)?;
                 return self.gathered(how, &gather, &refusal).await;
             }
+            // A merge that gave up has shown nothing.
+            Err(error) if error.has_other_way() && self.can_gather() => {
+                running.kill().await;
+                let refusal = Refusal::Inexact(error.summary());
+                let gather = self.gather_instead(sql, &refusal)?;
+                return self.gathered(how, &gather, &refusal).await;
+            }
             Err(error) => {
                 running.kill().await;
                 return Err(hint(&self.topology, &servers, error).await);
@@ -324,6 +336,21 @@ impl<'a> Session<'a> {
         }
         in_force(&self.topology, &servers).await?;
         Ok(servers)
+    }
+
+    /// Whether a statement may be gathered that the shards have begun to answer.
+    fn can_gather(&self) -> bool {
+        let args = self.args;
+        !args.gather.no_gather && !args.by_shard && !args.partial && args.shards.is_none()
+    }
+
+    /// Refuses a statement that the servers' clients mean otherwise. Of servers that fail
+    /// `--partial` hears when they are asked.
+    async fn means_the_same(&self, servers: &Servers, sql: &str) -> Result<()> {
+        match modes::check(servers, sql).await {
+            Err(error) if self.args.partial && error.class() != Class::Usage => Ok(()),
+            checked => checked,
+        }
     }
 
     /// The plan for the shards of `--shards`.
@@ -373,6 +400,7 @@ impl<'a> Session<'a> {
         gathered::limit(asked, gather, refusal)?;
         let used = crate::run::gather::instances(&self.topology, gather);
         let servers = self.connect(&used).await?;
+        self.means_the_same(&servers, gather.written()).await?;
         gathered::run(
             self.cx,
             asked,

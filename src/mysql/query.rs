@@ -22,6 +22,20 @@ pub struct Reading {
     /// The time of the statement in microseconds since 1970, so that all shards have one clock.
     /// It is always set: not only functions ask the time, but also TIME values made dates.
     pub clock_us: i64,
+    /// Names of modes that the session has where they are in the server's own `sql_mode`.
+    pub modes: &'static [&'static str],
+}
+
+/// The server's own `sql_mode`, which its clients' sessions begin with.
+///
+/// # Errors
+/// The server cannot be asked.
+pub async fn modes(server: &Server, conn: &mut Conn) -> Result<String> {
+    let modes: Option<String> = conn
+        .query_first("SELECT @@GLOBAL.sql_mode")
+        .await
+        .map_err(|cause| server.explain("could not read the server's sql_mode", &cause))?;
+    Ok(modes.unwrap_or_default())
 }
 
 /// A connection that can only read, in a transaction that can only read.
@@ -44,11 +58,18 @@ pub async fn session(server: &Server, reading: Reading) -> Result<Conn> {
         reading.clock_us / 1_000_000,
         reading.clock_us % 1_000_000
     );
+    // Of the server's own modes a session has those that its values depend on.
+    let modes: String = reading
+        .modes
+        .iter()
+        .map(|mode| format!(", IF(FIND_IN_SET('{mode}', @@GLOBAL.sql_mode), ',{mode}', '')"))
+        .collect();
     for sql in [
         // A limit of the server's own would cut each shard's part of an answer; how much of a text
         // it orders by must be known.
         format!(
-            "SET SESSION sql_select_limit=18446744073709551615, max_sort_length=1024, {timeout}, timestamp={clock}"
+            "SET SESSION sql_select_limit=18446744073709551615, max_sort_length=1024, {timeout}, timestamp={clock}, \
+             sql_mode=CONCAT(@@SESSION.sql_mode{modes})"
         ),
         "START TRANSACTION READ ONLY".to_owned(),
     ] {

@@ -15,10 +15,11 @@ use mysql_async::{Conn, Row, Value};
 
 use super::copy::{TableCopy, read_expression, send_bulk, send_inserts, send_load_data};
 use super::moving::{ColumnShape, Shape};
-use super::query::{self, Reading, session};
+use super::query::{self, Reading, ask, session};
 use super::server::{Flavour, Server};
 use crate::error::{Error, Result};
 use crate::names::{SchemaName, TableName, quote, quote_text};
+use crate::rows::cell::Kind;
 use crate::topology::PhysicalTable;
 
 /// How the names of scratch schemas begin.
@@ -54,6 +55,16 @@ const SETTINGS: &[&str] = &[
 
 /// Settings that must be the same on both servers, for a session cannot change them.
 const FIXED: &[&str] = &["lower_case_table_names"];
+
+/// Settings that decide what is a word; a server has them from its start.
+const WORDS: &[&str] = &[
+    "ft_boolean_syntax",
+    "innodb_ft_enable_stopword",
+    "innodb_ft_max_token_size",
+    "innodb_ft_min_token_size",
+    "innodb_ft_server_stopword_table",
+    "ngram_token_size",
+];
 
 /// A column of a shard's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,14 +249,63 @@ fn without_comments(text: &str) -> String {
     out.trim_end().to_owned()
 }
 
-/// The settings of a session on this server that results depend on.
+/// The definitions of a table's full-text indexes over these of its columns.
+///
+/// # Errors
+/// The server cannot be asked, or the table is of an engine that ranks rows in a way of its own.
+pub async fn full_text_indexes(
+    server: &Server,
+    conn: &mut Conn,
+    table: &PhysicalTable,
+    columns: &[ScratchColumn],
+) -> Result<Vec<String>> {
+    let shown: Option<(String, String)> = conn
+        .query_first(format!("SHOW CREATE TABLE {}", table.quoted()))
+        .await
+        .map_err(|cause| server.explain("could not read a table's indexes", &cause))?;
+    let (_, shown) = shown.unwrap_or_default();
+    let indexes: Vec<String> = shown
+        .lines()
+        .map(|line| line.trim().trim_end_matches(','))
+        .filter(|line| line.starts_with("FULLTEXT KEY "))
+        // The parser of words stands in a comment that the servers read.
+        .map(|line| line.replace("/*!50100 ", "").replace(" */", ""))
+        .filter(|line| {
+            let list = line
+                .split_once('(')
+                .and_then(|(_, rest)| rest.rsplit_once(')'));
+            list.is_some_and(|(list, _)| {
+                list.split(',').all(|name| {
+                    columns
+                        .iter()
+                        .any(|column| column.shape.quoted() == name.trim())
+                })
+            })
+        })
+        .collect();
+    if !indexes.is_empty() && !shown.contains("ENGINE=InnoDB") {
+        return Err(
+            Error::usage("full-text search is answered of InnoDB tables only")
+                .at(format!("{} {table}", server.place())),
+        );
+    }
+    Ok(indexes)
+}
+
+/// The settings of a session on this server that results depend on; with `words` those that
+/// full-text search does as well.
 ///
 /// # Errors
 /// The server cannot be asked.
-pub async fn settings(server: &Server, conn: &mut Conn) -> Result<BTreeMap<String, String>> {
+pub async fn settings(
+    server: &Server,
+    conn: &mut Conn,
+    words: bool,
+) -> Result<BTreeMap<String, String>> {
     let names: Vec<String> = SETTINGS
         .iter()
         .chain(FIXED)
+        .chain(WORDS.iter().filter(|_| words))
         .map(|name| format!("'{name}'"))
         .collect();
     let rows: Vec<(String, String)> = conn
@@ -291,6 +351,26 @@ pub async fn before_snapshot(server: &Server, reading: Reading) -> Result<Conn> 
         .await
         .map_err(|cause| server.explain("could not prepare a snapshot", &cause))?;
     Ok(conn)
+}
+
+/// The values of a statement's one row as literals.
+///
+/// # Errors
+/// The server refuses the statement.
+pub async fn literals(server: &Server, conn: &mut Conn, sql: &str) -> Result<Vec<String>> {
+    let (columns, rows) = ask(server, conn, sql).await?;
+    let row = rows.into_iter().next().unwrap_or_default();
+    Ok(columns
+        .iter()
+        .zip(row)
+        .map(|(column, cell)| match (cell, column.kind) {
+            (None, _) => "NULL".to_owned(),
+            (Some(bytes), Kind::Integer | Kind::Decimal | Kind::Float | Kind::Double) => {
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+            (Some(bytes), _) => quote_text(&String::from_utf8_lossy(&bytes)),
+        })
+        .collect())
 }
 
 /// About how many rows a statement reads, as the server thinks.
@@ -499,7 +579,8 @@ impl Scratch {
         self.bytes_max
     }
 
-    /// Makes a table with these columns. `whole` says that they are all that the shards' has.
+    /// Makes a table with these columns. `whole` says that they are all that the shards' has;
+    /// `indexes` are definitions of indexes.
     ///
     /// # Errors
     /// The server refuses.
@@ -508,8 +589,9 @@ impl Scratch {
         name: &str,
         columns: Vec<ScratchColumn>,
         whole: bool,
+        indexes: &[String],
     ) -> Result<ScratchTable> {
-        let definitions: Vec<String> = columns
+        let mut definitions: Vec<String> = columns
             .iter()
             .map(|column| {
                 // `*` leaves it out. A table cannot have such columns only, and without `*` nothing
@@ -522,6 +604,7 @@ impl Scratch {
                 format!("{} {}{invisible}", column.shape.quoted(), column.definition)
             })
             .collect();
+        definitions.extend_from_slice(indexes);
         let table = TableName::new(name)
             .map_err(|cause| Error::usage("no name for a table").cause(cause))?;
         let sql = format!(
@@ -613,7 +696,8 @@ impl Scratch {
         settings: &BTreeMap<String, String>,
     ) -> Result<Conn> {
         let mut conn = session(&self.server, reading).await?;
-        let own = self::settings(&self.server, &mut conn).await?;
+        let words = WORDS.iter().any(|name| settings.contains_key(*name));
+        let own = self::settings(&self.server, &mut conn, words).await?;
         let differs = |name: &str| own.get(name) != settings.get(name);
         let refused = |name: &str| {
             let value = |of: &BTreeMap<String, String>| {
@@ -630,7 +714,8 @@ impl Scratch {
                 ))
                 .next("set it alike, or name another server with --scratch")
         };
-        if let Some(name) = FIXED.iter().find(|name| differs(name)) {
+        let fixed = FIXED.iter().chain(WORDS.iter().filter(|_| words));
+        if let Some(name) = fixed.into_iter().find(|name| differs(name)) {
             return Err(refused(name));
         }
         let changes: Vec<String> = SETTINGS
@@ -658,6 +743,16 @@ impl Scratch {
             })?;
         }
         Ok(conn)
+    }
+
+    /// Gives a variable of the session this literal.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn set(&self, conn: &mut Conn, variable: &str, literal: &str) -> Result<()> {
+        conn.query_drop(format!("SET {variable} = {literal}"))
+            .await
+            .map_err(|cause| self.server.explain("could not set a variable", &cause))
     }
 
     /// Lets the server look whether it knows all that the statement names, before any row is

@@ -11,6 +11,7 @@
 //! | scatter | `scatter`, `whole`, `grouped`, `compute` | one SELECT | its parts, and how they are merged |
 //! | union | [`union`] | a UNION ALL | a plan for each of its SELECTs |
 //! | merge | [`merge`] | the shards' rows | the rows of one server |
+//! | modes | [`modes`] | the servers' sql_mode | whether the statement means the same under it |
 //! | gather | [`gather`], [`pushed`] | text that cannot be merged | what is fetched, for it to run on a scratch server |
 //!
 //! Statements are analysed as a tree and rewritten as text: what a person wrote goes to the servers
@@ -27,6 +28,7 @@ mod items;
 pub mod keys;
 pub mod lookup;
 pub mod merge;
+pub mod modes;
 pub mod parameters;
 pub mod parse;
 pub mod plan;

@@ -106,6 +106,7 @@ pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
             message: "the statement is empty".to_owned(),
         });
     }
+    refuse_shown(sql)?;
     if sql.contains("/*!") || sql.contains("/*M!") {
         return Err(Refusal::Unsafe(
             "version comments are code on some servers only; write the statement without them"
@@ -152,6 +153,24 @@ pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
         plain,
         lines,
     })
+}
+
+/// What SHOW tells is of one server, but for what is told of the tables, which the topology knows
+/// and which is answered from it.
+pub(super) fn refuse_shown(sql: &str) -> Result<(), Refusal> {
+    let first = sql.split_whitespace().next().unwrap_or_default();
+    match ["SHOW", "DESCRIBE", "DESC"]
+        .iter()
+        .find(|word| word.eq_ignore_ascii_case(first))
+    {
+        None => Ok(()),
+        Some(_) => Err(Refusal::Inexact(
+            "of what the servers show, that of the tables is answered: SHOW TABLES, SHOW COLUMNS \
+             FROM t, DESCRIBE t and SHOW CREATE TABLE t, without LIKE and WHERE; the rest is one \
+             server's own"
+                .to_owned(),
+        )),
+    }
 }
 
 /// Optimizer hints can change the session's settings, which the tool has set: the timeout, or the

@@ -21,7 +21,8 @@ use crate::mysql::query::{self, Reading};
 use crate::mysql::scratch::{self, Batch, Scratch, ScratchColumn, ScratchTable, Writer};
 use crate::mysql::{Conn, Server, Servers};
 use crate::names::InstanceName;
-use crate::query::gather::{Fetch, Gather, Needed};
+use crate::query::gather::{Ask, Fetch, Gather, Needed};
+use crate::query::modes::TAKEN;
 use crate::rows::cell::{Column, Row};
 use crate::topology::{PhysicalTable, Topology};
 
@@ -86,6 +87,8 @@ pub struct Looked {
     settings: BTreeMap<String, String>,
     defaults: (String, String),
     snapshots: Vec<(Server, Conn)>,
+    /// What a shard's session answered about itself, as literals.
+    answers: Vec<String>,
 }
 
 /// A logical table that is fetched.
@@ -96,6 +99,8 @@ pub struct LookedTable {
     whole: bool,
     /// Its physical tables that are read.
     pub parts: Vec<LookedPart>,
+    /// Definitions of the full-text indexes that the statement needs.
+    indexes: Vec<String>,
 }
 
 /// A physical table that is read.
@@ -170,6 +175,7 @@ impl Gathering<'_> {
         Reading {
             timeout: self.options.timeout,
             clock_us: self.options.clock_us,
+            modes: TAKEN,
         }
     }
 
@@ -189,10 +195,11 @@ impl Gathering<'_> {
         let opening = snapshots.iter_mut();
         try_join_all(opening.map(|(server, conn)| query::open_snapshot(server, conn))).await?;
         let spread = start.elapsed();
+        let answers = self.ask(&mut snapshots).await?;
         let mut settings: Option<(String, BTreeMap<String, String>)> = None;
         let mut found = BTreeMap::new();
         for (server, conn) in &mut snapshots {
-            let own = scratch::settings(server, conn).await?;
+            let own = scratch::settings(server, conn, self.gather.full_text).await?;
             match &settings {
                 None => settings = Some((server.place(), own)),
                 Some((place, first)) => same_settings(place, first, &server.place(), &own)?,
@@ -222,6 +229,21 @@ impl Gathering<'_> {
                 }
             }
         }
+        if self.gather.full_text {
+            for table in &mut tables {
+                let Some(part) = table.parts.first() else {
+                    continue;
+                };
+                if let Some((server, conn)) = snapshots
+                    .iter_mut()
+                    .find(|(server, _)| *server.name() == part.physical.instance)
+                {
+                    table.indexes =
+                        scratch::full_text_indexes(server, conn, &part.physical, &table.columns)
+                            .await?;
+                }
+            }
+        }
         let schema = &self.topology.schemas[0];
         let at = match snapshots
             .iter_mut()
@@ -236,8 +258,36 @@ impl Gathering<'_> {
             spread,
             settings: settings.map(|(_, settings)| settings).unwrap_or_default(),
             defaults: at,
+            answers,
             snapshots,
         })
+    }
+
+    /// The answers of a shard's session about itself, as literals.
+    async fn ask(&self, snapshots: &mut [(Server, Conn)]) -> Result<Vec<String>> {
+        let asks = &self.gather.asks;
+        let mut first: Option<(String, Vec<String>)> = None;
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all: Vec<&str> = asks.iter().map(|ask| ask.sql.as_str()).collect();
+        let sql = format!("SELECT {}", all.join(", "));
+        for (server, conn) in snapshots {
+            let own = scratch::literals(server, conn, &sql).await?;
+            let Some((place, known)) = &first else {
+                first = Some((server.place(), own));
+                continue;
+            };
+            let mut pairs = asks.iter().zip(known.iter().zip(&own));
+            if let Some((ask, (a, b))) = pairs.find(|(ask, (a, b))| ask.alike && a != b) {
+                return Err(Error::usage(
+                    "the statement asks for what is another value on each shard",
+                )
+                .at(server.place())
+                .cause(format!("{} is {b} there and {a} on {place}", ask.written)));
+            }
+        }
+        Ok(first.map(|(_, answers)| answers).unwrap_or_default())
     }
 
     /// The defaults of a schema that is read: all of a cluster's are made alike.
@@ -314,6 +364,7 @@ impl Gathering<'_> {
         Ok(LookedTable {
             columns,
             whole: fetch.columns == Needed::All,
+            indexes: Vec::new(),
             parts,
         })
     }
@@ -361,12 +412,21 @@ impl Gathering<'_> {
         let mut tables: Vec<Arc<ScratchTable>> = Vec::new();
         for (fetch, table) in self.gather.fetches.iter().zip(&looked.tables) {
             let made = scratch
-                .table(&fetch.table, table.columns.clone(), table.whole)
+                .table(
+                    &fetch.table,
+                    table.columns.clone(),
+                    table.whole,
+                    &table.indexes,
+                )
                 .await?;
             tables.push(Arc::new(made));
         }
         // Before the rows: what is wrong is to be known at once.
         let mut conn = scratch.session(self.reading(), &looked.settings).await?;
+        for (number, answer) in looked.answers.iter().enumerate() {
+            let variable = Ask::variable(number);
+            scratch.set(&mut conn, &variable, answer).await?;
+        }
         let schema = scratch.name().as_str().to_owned();
         let sql = self.gather.statement(&schema);
         scratch.check(&mut conn, &sql).await?;

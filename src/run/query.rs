@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::held::Held;
 use super::snapshots::Snapshots;
 use super::timings::Timings;
 use crate::error::{Class, Error, Result};
@@ -18,6 +19,7 @@ use crate::mysql::{Conn, Flavour, Server, Servers};
 use crate::names::InstanceName;
 use crate::query::Refusal;
 use crate::query::merge::{Computed, GIVEN_ROWS, Groups, Key, Merge, MergeError, Ordered};
+use crate::query::modes::TAKEN;
 use crate::query::plan::{Plan, Way};
 use crate::query::scatter::{Scatter, Scattered};
 use crate::query::template::Template;
@@ -27,8 +29,15 @@ use crate::topology::{LogicalTable, PhysicalTable, Topology};
 /// Rows of each shard that wait to be merged.
 const WAITING_ROWS: usize = 256;
 
+/// Bytes of the rows of all shards that wait to be merged, about. A row that is larger than its
+/// shard's part of them waits alone.
+const WAITING_BYTES: usize = 32 << 20;
+
 /// Rows that are held back until all shards have told their columns.
 const HELD_ROWS: usize = 1_000;
+
+/// Bytes of such rows, about.
+const HELD_BYTES: usize = 8 << 20;
 
 /// Connections to an instance where the order of the answers does not matter.
 const CONNECTIONS: usize = 8;
@@ -67,9 +76,9 @@ pub fn refuse(refusal: &Refusal) -> Error {
         Refusal::Syntax { .. } => Error::usage("the statement cannot be read").cause(refusal),
         Refusal::Unsafe(_) => Error::usage("the statement is refused").cause(refusal),
         Refusal::Unknown(_) => Error::usage("the statement cannot be answered").cause(refusal),
-        Refusal::Inexact(_) => {
-            Error::usage("the statement cannot be answered exactly").cause(refusal)
-        }
+        Refusal::Inexact(_) => Error::usage("the statement cannot be answered exactly")
+            .cause(refusal)
+            .of_this_way(),
     }
 }
 
@@ -253,6 +262,7 @@ impl Fleet<'_> {
         Reading {
             timeout: self.options.timeout,
             clock_us: self.options.clock_us,
+            modes: TAKEN,
         }
     }
 
@@ -441,6 +451,23 @@ impl Fleet<'_> {
         scattered: Option<&Scattered>,
         sink: &mut dyn Sink,
     ) -> Result<()> {
+        match scattered {
+            Some(scattered) if scattered.merge.can_refuse_late() => {
+                let mut held = Held::default();
+                self.run_at_once(plan, Some(scattered), &mut held).await?;
+                held.give(sink)
+            }
+            _ => self.run_at_once(plan, scattered, sink).await,
+        }
+    }
+
+    /// Gives each row as it comes.
+    async fn run_at_once(
+        &self,
+        plan: &Plan,
+        scattered: Option<&Scattered>,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
         let mut sink = Capped {
             sink,
             left: self.options.rows_max,
@@ -488,7 +515,7 @@ impl Fleet<'_> {
         loop {
             match next_part(&mut stream).await? {
                 Part::Columns(columns) => sink.columns(&columns)?,
-                Part::Row(row) => sink.row(row)?,
+                Part::Row { row, .. } => sink.row(row)?,
                 Part::End => return Ok(()),
                 Part::Lost => return self.missing.some_answer(&places),
             }
@@ -576,21 +603,51 @@ impl Fleet<'_> {
         groups: &Groups,
         server: &Server,
     ) -> Result<(Vec<Option<Row>>, Vec<Kind>)> {
-        let given = groups
-            .given(computed)
-            .map_err(|fault| merge_error(&fault))?;
-        let mut values = Vec::with_capacity(given.len());
-        let mut kinds = Vec::new();
+        let fault = |fault: MergeError| merge_error(&fault);
+        let given = groups.given(computed, false).map_err(fault)?;
         if given.is_empty() {
-            return Ok((values, kinds));
+            return Ok((Vec::new(), Vec::new()));
         }
         let mut conn = self.session(server).await?;
         let id = conn.id();
+        let (values, kinds) = Self::compute_given(computed, &given, server, &mut conn).await?;
+        // A server computes with all digits of an average, or with those it shows where it has
+        // kept the groups in a table first: which of them it does is up to its plan.
+        let shown = groups.given(computed, true).map_err(fault)?;
+        let others: Vec<usize> = (0..given.len())
+            .filter(|number| given[*number] != shown[*number])
+            .collect();
+        let rows: Vec<Row> = others.iter().map(|number| shown[*number].clone()).collect();
+        let (again, _) = Self::compute_given(computed, &rows, server, &mut conn).await?;
+        if others
+            .iter()
+            .zip(&again)
+            .any(|(number, row)| values[*number] != *row)
+        {
+            return Err(refuse_to_merge(&Refusal::Inexact(
+                "an expression is another value with an average's digits that are not shown than \
+                 without them, and a server's plan decides which it computes with"
+                    .to_owned(),
+            )));
+        }
+        self.running.ended(server, id);
+        Ok((values, kinds))
+    }
+
+    /// The expressions of these groups, in their order.
+    async fn compute_given(
+        computed: &Computed,
+        given: &[Row],
+        server: &Server,
+        conn: &mut Conn,
+    ) -> Result<(Vec<Option<Row>>, Vec<Kind>)> {
+        let mut values = Vec::with_capacity(given.len());
+        let mut kinds = Vec::new();
         for rows in given.chunks(GIVEN_ROWS) {
             let sql = computed
                 .statement(rows)
                 .map_err(|fault| merge_error(&fault))?;
-            let (columns, answer) = query::ask(server, &mut conn, &sql).await?;
+            let (columns, answer) = query::ask(server, conn, &sql).await?;
             kinds = columns.iter().skip(1).map(|column| column.kind).collect();
             for (number, shown) in &computed.shown {
                 let found = columns.get(number + 1);
@@ -619,7 +676,6 @@ impl Fleet<'_> {
             }
             values.extend(chunk);
         }
-        self.running.ended(server, id);
         Ok((values, kinds))
     }
 
@@ -630,7 +686,7 @@ impl Fleet<'_> {
         take: &mut (dyn FnMut(Row) -> Result<bool> + Send),
     ) -> Result<()> {
         self.parts(tasks, &mut |part| match part {
-            Part::Row(row) => take(row),
+            Part::Row { row, .. } => take(row),
             Part::Columns(_) | Part::End | Part::Lost => Ok(true),
         })
         .await
@@ -648,6 +704,7 @@ impl Fleet<'_> {
         let mut silent = tasks.len();
         let places = places_of(&tasks);
         let mut held: Option<Vec<Row>> = Some(Vec::new());
+        let mut held_bytes = 0;
         let mut enough = false;
         self.parts(tasks, &mut |part| {
             match part {
@@ -656,8 +713,9 @@ impl Fleet<'_> {
                     silent -= 1;
                     self.missing.some_answer(&places)?;
                 }
-                Part::Row(row) => match &mut held {
+                Part::Row { row, .. } => match &mut held {
                     Some(rows) if !enough => {
+                        held_bytes += bytes_of(&row);
                         rows.push(row);
                         enough = rows.len() as u64 >= output.wanted();
                     }
@@ -666,7 +724,9 @@ impl Fleet<'_> {
                 },
                 Part::End => {}
             }
-            if (silent == 0 || held.as_ref().is_some_and(|rows| rows.len() >= HELD_ROWS))
+            let many = held_bytes >= HELD_BYTES
+                || held.as_ref().is_some_and(|rows| rows.len() >= HELD_ROWS);
+            if (silent == 0 || many)
                 && let Some(rows) = held.take()
             {
                 output.sink.columns(columns)?;
@@ -772,13 +832,17 @@ impl Fleet<'_> {
         let mut set = JoinSet::new();
         let mut streams = Vec::new();
         let agreed = Agreed::default();
-        let mut gates: BTreeMap<String, Arc<tokio::sync::Semaphore>> = BTreeMap::new();
+        // Each stream has a part of its own: an ordered merge waits for one while the others are
+        // full.
+        let share = (WAITING_BYTES / tasks.len().max(1)).max(1);
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        let mut gates: BTreeMap<String, Arc<Semaphore>> = BTreeMap::new();
         for task in tasks {
             let (sender, receiver) = mpsc::channel(WAITING_ROWS);
             streams.push(receiver);
             let gate = gates
                 .entry(task.server.name().to_string())
-                .or_insert_with(|| Arc::new(tokio::sync::Semaphore::new(at_once)))
+                .or_insert_with(|| Arc::new(Semaphore::new(at_once)))
                 .clone();
             let reading = self.reading();
             let with = Shared {
@@ -789,6 +853,10 @@ impl Fleet<'_> {
                 held: self.missing.0.is_some(),
                 timings: self.timings.clone(),
                 statement,
+                room: Room {
+                    bytes: Arc::new(Semaphore::new(share as usize)),
+                    share,
+                },
             };
             let missing = self.missing.clone();
             set.spawn(async move {
@@ -829,8 +897,8 @@ impl Fleet<'_> {
                 loop {
                     match next_part(&mut stream).await? {
                         Part::Columns(found) => columns = found,
-                        Part::Row(row) if rows.len() as u64 <= rows_max => rows.push(row),
-                        Part::Row(_) | Part::End => break,
+                        Part::Row { row, .. } if rows.len() as u64 <= rows_max => rows.push(row),
+                        Part::Row { .. } | Part::End => break,
                         Part::Lost => return Ok(None),
                     }
                 }
@@ -891,11 +959,36 @@ struct Started {
 /// What a shard sends.
 enum Part {
     Columns(Vec<Column>),
-    Row(Row),
+    Row {
+        row: Row,
+        /// The room it takes while it waits.
+        _room: Option<OwnedSemaphorePermit>,
+    },
     /// There are no more rows. A stream that ends without it has lost some.
     End,
     /// The table is missing from the answer, which goes on without it. Nothing came before.
     Lost,
+}
+
+/// Room for the rows of one stream that wait.
+struct Room {
+    bytes: Arc<Semaphore>,
+    share: u32,
+}
+
+impl Room {
+    /// Waits until there is room for a row; one that is larger than all of it has to wait until
+    /// it is empty.
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.share);
+        // Closed only with the stream itself.
+        self.bytes.clone().acquire_many_owned(bytes).await.ok()
+    }
+}
+
+/// Bytes of a row's values.
+fn bytes_of(row: &Row) -> usize {
+    row.iter().flatten().map(Vec::len).sum()
 }
 
 /// The columns of the first shard that answered: all others must have the same, or a merged column
@@ -912,6 +1005,18 @@ struct Shared {
     timings: Timings,
     /// Its number among the timings.
     statement: usize,
+    room: Room,
+}
+
+impl Shared {
+    /// Sends a row when there is room for it, and says whether anyone still listens.
+    async fn send(&self, sender: &mpsc::Sender<Result<Part>>, row: Row) -> bool {
+        let room = self.room.take(bytes_of(&row)).await;
+        sender
+            .send(Ok(Part::Row { row, _room: room }))
+            .await
+            .is_ok()
+    }
 }
 
 async fn run_task(
@@ -976,7 +1081,7 @@ async fn run_task(
                         return false;
                     }
                     match row {
-                        Some(row) => sender.send(Ok(Part::Row(row))).await.is_ok(),
+                        Some(row) => with.send(sender, row).await,
                         None => true,
                     }
                 }
@@ -1000,7 +1105,7 @@ async fn run_task(
         let _ = sender.send(Ok(Part::Columns(found))).await;
     }
     for row in held.into_inner().unwrap_or_default() {
-        let _ = sender.send(Ok(Part::Row(row))).await;
+        with.send(sender, row).await;
     }
     let _ = sender.send(Ok(Part::End)).await;
     Ok(())
@@ -1041,7 +1146,7 @@ async fn next_row(stream: &mut mpsc::Receiver<Result<Part>>) -> Result<Option<Ro
     loop {
         match next_part(stream).await? {
             Part::Columns(_) => {}
-            Part::Row(row) => return Ok(Some(row)),
+            Part::Row { row, .. } => return Ok(Some(row)),
             Part::End | Part::Lost => return Ok(None),
         }
     }
@@ -1049,8 +1154,10 @@ async fn next_row(stream: &mut mpsc::Receiver<Result<Part>>) -> Result<Option<Ro
 
 fn merge_error(fault: &MergeError) -> Error {
     match fault {
-        MergeError::TooManyGroups | MergeError::TooManyValues => {
-            Error::usage("the answer is too large").cause(fault)
+        MergeError::TooManyGroups | MergeError::TooManyValues | MergeError::TooManyBytes => {
+            Error::usage("the answer is too large")
+                .cause(fault)
+                .of_this_way()
         }
         MergeError::LongKey | MergeError::OddEnd | MergeError::TooLong | MergeError::NoDate(_) => {
             refuse(&Refusal::Inexact(fault.to_string()))

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use shardctl::mysql::Servers;
 use shardctl::mysql::credentials::{CredentialSource, Credentials};
+use shardctl::mysql::{Server, Servers};
 use shardctl::query::Refusal;
+use shardctl::query::gather::gather;
 use shardctl::query::plan::{Plan, Way, plan};
 use shardctl::routing::Router;
 use shardctl::rows::cell::{Cell, Column, Row};
 use shardctl::rows::key::KeyValue;
+use shardctl::run::gather::{GatherOptions, Gathering};
 use shardctl::run::query::{Fleet, Missing, QueryOptions, Running, Sink, connections};
 use shardctl::run::snapshots::Snapshots;
 use shardctl::run::timings::Timings;
@@ -62,12 +64,39 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// The way that an answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    /// One shard had it.
+    One,
+    /// The shards' answers were merged.
+    Merged,
+    /// What it needs was gathered on a scratch server.
+    Gathered,
+}
+
 /// Tables split over the schemas of two instances, and the same rows in one schema.
 pub struct World {
     pub topology: Topology,
     pub servers: Servers,
+    pub scratch: Server,
     pub reference: String,
     pub sandbox: Sandbox,
+}
+
+fn credentials(sandbox: &Sandbox) -> Credentials {
+    Credentials::read(CredentialSource {
+        defaults_file: Some(sandbox.client_file()),
+        ..CredentialSource::default()
+    })
+    .expect("credentials")
+}
+
+/// Connections to the topology's instances.
+pub async fn connect(topology: &Topology, sandbox: &Sandbox) -> Servers {
+    Servers::connect(&topology.instances, &credentials(sandbox), CONNECTIONS)
+        .await
+        .expect("servers")
 }
 
 impl World {
@@ -96,14 +125,7 @@ impl World {
             .into_iter()
             .filter(|(name, _)| ["rds-1", "rds-2"].contains(&name.as_str()))
             .collect();
-        let credentials = Credentials::read(CredentialSource {
-            defaults_file: Some(sandbox.client_file()),
-            ..CredentialSource::default()
-        })
-        .expect("credentials");
-        let servers = Servers::connect(&topology.instances, &credentials, CONNECTIONS)
-            .await
-            .expect("servers");
+        let servers = connect(&topology, &sandbox).await;
         let create = shardctl::run::create::look(&topology, &servers)
             .await
             .expect("a look at the servers");
@@ -115,7 +137,18 @@ impl World {
         )
         .await
         .expect("tables");
+        let scratch = topology.instances.keys().next_back().expect("an instance");
+        let endpoint = topology.instances[scratch].clone();
+        let scratch = Server::connect(
+            scratch.clone(),
+            endpoint,
+            &credentials(&sandbox),
+            CONNECTIONS,
+        )
+        .await
+        .expect("a scratch server");
         let world = Self {
+            scratch,
             reference: format!("{prefix}_one"),
             topology,
             servers,
@@ -251,9 +284,61 @@ impl World {
         }
         match self.answered(&planned).await {
             Ok(answer) => Outcome::Answered(answer),
-            Err(error) if error.contains("cannot be answered exactly") => Outcome::Refused(error),
-            Err(error) => Outcome::Failed(error),
+            Err(error) if error.has_other_way() => Outcome::Refused(error.to_string()),
+            Err(error) => Outcome::Failed(error.to_string()),
         }
+    }
+
+    /// The fleet's answer, gathered where it cannot be merged.
+    pub async fn answer(&self, sql: &str) -> (How, Result<Answer, String>) {
+        let planned = match plan(sql, &self.topology) {
+            Ok(planned) if matches!(planned.way, Way::Apart(_)) => None,
+            Ok(planned) => Some(planned),
+            Err(_) => None,
+        };
+        if let Some(planned) = planned {
+            let how = match planned.way {
+                Way::One { .. } => How::One,
+                _ => How::Merged,
+            };
+            match self.answered(&planned).await {
+                Ok(answer) => return (how, Ok(answer)),
+                Err(error) if error.has_other_way() => {}
+                Err(error) => return (how, Err(error.to_string())),
+            }
+        }
+        (How::Gathered, self.gathered(sql).await)
+    }
+
+    async fn gathered(&self, sql: &str) -> Result<Answer, String> {
+        let gather = gather(sql, &self.topology).map_err(|refusal| refusal.to_string())?;
+        let gathering = Gathering {
+            topology: &self.topology,
+            servers: &self.servers,
+            gather: &gather,
+            running: Running::default(),
+            options: GatherOptions {
+                timeout: Duration::from_secs(60),
+                rows_max: 100_000,
+                clock_us: CLOCK_US,
+                gather_rows_max: 1_000_000,
+                gather_bytes_max: 1 << 30,
+            },
+        };
+        let shown = |error: shardctl::error::Error| error.to_string();
+        let looked = gathering.look().await.map_err(shown)?;
+        let id = super::fresh_schema("x");
+        let mut scratch = gathering
+            .scratch(&self.scratch, &id, &looked)
+            .await
+            .map_err(shown)?;
+        let mut answer = Answer::default();
+        let done = gathering
+            .run(looked, &mut scratch, &mut answer, &|_| {})
+            .await;
+        scratch.remove().await.map_err(shown)?;
+        done.map_err(shown)?;
+        Ok(answer)
     }
 
     /// The answer where index tables are trusted, and how many tables were asked.
@@ -262,7 +347,10 @@ impl World {
             plan(sql, &self.topology).unwrap_or_else(|refusal| panic!("{sql}\n{refusal}"));
         let planned = self.fleet().look_up(planned).await;
         let planned = planned.unwrap_or_else(|error| panic!("{sql}\n{error}"));
-        let answer = self.answered(&planned).await;
+        let answer = self
+            .answered(&planned)
+            .await
+            .map_err(|error| error.to_string());
         let answer = answer.unwrap_or_else(|error| panic!("{sql}\n{error}"));
         (planned.places.len(), answer)
     }
@@ -283,14 +371,19 @@ impl World {
         }
     }
 
-    async fn answered(&self, planned: &Plan) -> Result<Answer, String> {
+    async fn answered(&self, planned: &Plan) -> shardctl::error::Result<Answer> {
         assert!(connections(&self.topology, planned) <= CONNECTIONS);
         let mut answer = Answer::default();
-        self.fleet()
-            .run(planned, &mut answer)
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok(answer)
+        let ran = self.fleet().run(planned, &mut answer).await;
+        if let Err(error) = &ran
+            && error.has_other_way()
+        {
+            assert!(
+                answer.names.is_empty() && answer.rows.is_empty(),
+                "{error} after rows"
+            );
+        }
+        ran.map(|()| answer)
     }
 
     /// The fleet answers as the one server does, row by row.

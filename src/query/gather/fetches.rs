@@ -47,7 +47,7 @@ impl Walk<'_> {
             };
             let filters: Option<BTreeSet<&str>> = references
                 .iter()
-                .map(|reference| reference.filter.as_deref())
+                .map(|reference| reference.filter.as_deref().filter(|_| !self.full_text))
                 .collect();
             let filter = filters.map(|filters| match filters.into_iter().collect::<Vec<_>>() {
                 one if one.len() == 1 => one[0].to_owned(),
@@ -55,7 +55,7 @@ impl Walk<'_> {
             });
             let narrowed: Option<Vec<&BTreeSet<u32>>> = references
                 .iter()
-                .map(|reference| reference.places.as_ref())
+                .map(|reference| reference.places.as_ref().filter(|_| !self.full_text))
                 .collect();
             let all: Vec<Place> = self.topology.places(table).collect();
             let of = all.len();

@@ -17,17 +17,18 @@
 //!   fills with NULL; and conjuncts of a LEFT JOIN's ON for its right side. Only conditions over
 //!   the columns of that one reference count, and only of a form that can neither fail nor differ
 //!   from server to server ([`pushed`](super::pushed)). A table that is referred to more than once
-//!   is fetched by the OR of its references' conditions.
+//!   is fetched by the OR of its references' conditions. Full-text search ranks a row by the words
+//!   of all: where there is any, all rows are fetched.
 //!
 //! The same walk refuses what a gathered statement must not do: lock, write, assign, sleep, call
-//! functions that are not known to be the servers' own, ask the session or the server about itself.
+//! functions that are not known to be the servers' own. What the statement asks the session or the
+//! server about itself is a shard's to answer ([`Ask`]).
 
 mod fetches;
 mod narrow;
 mod resolve;
 mod safety;
-#[cfg(test)]
-mod tests;
+mod session;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,10 +39,12 @@ use sqlparser::parser::{Parser, ParserOptions};
 use sqlparser::tokenizer::Tokenizer;
 
 pub(in crate::query) use self::safety::refuse_function;
+pub use self::session::Ask;
+use self::session::asks;
 pub(in crate::query) use self::words::is_word;
 use self::words::{Words, index_hints};
 use super::dialect::Mysql;
-use super::parse::{line_starts, refuse_settings, significant};
+use super::parse::{line_starts, refuse_settings, refuse_shown, significant};
 use super::{Refusal, unread};
 use crate::names::quote;
 use crate::topology::{LogicalTable, PhysicalTable, Place, Topology};
@@ -58,11 +61,18 @@ pub struct Gather {
     cluster: String,
     /// What is fetched, one for each logical table.
     pub fetches: Vec<Fetch>,
+    /// What a shard's session is asked about itself, by the number of the variable that holds the
+    /// answer.
+    pub asks: Vec<Ask>,
+    /// Whether the tables need the shards' full-text indexes.
+    pub full_text: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edit {
     Schema,
+    /// The variable with an answer of a shard's session.
+    Answer(usize),
     Nothing,
 }
 
@@ -119,12 +129,18 @@ impl Fetch {
 }
 
 impl Gather {
+    /// The statement as it was written.
+    pub fn written(&self) -> &str {
+        &self.sql
+    }
+
     /// The statement for a schema that holds the fetched tables under their logical names.
     pub fn statement(&self, schema: &str) -> String {
         let mut sql = self.sql.clone();
         for (range, edit) in self.edits.iter().rev() {
             let text = match edit {
                 Edit::Nothing => String::new(),
+                Edit::Answer(number) => Ask::variable(*number),
                 Edit::Schema if sql[range.clone()].starts_with('`') => quote(schema),
                 Edit::Schema => schema.to_owned(),
             };
@@ -134,12 +150,17 @@ impl Gather {
     }
 
     /// A result column's name as the statement that was written gives it: an expression's name is
-    /// its text, in which the schema's name may stand.
+    /// its text, in which the schema's name or a variable of ours may stand.
     pub fn column_name(&self, name: &str, schema: &str) -> String {
-        match self.edits.iter().any(|(_, edit)| *edit == Edit::Schema) {
+        let mut name = match self.edits.iter().any(|(_, edit)| *edit == Edit::Schema) {
             true => name.replace(schema, &self.cluster),
             false => name.to_owned(),
+        };
+        // The last first: the number of one can begin with that of another.
+        for (number, ask) in self.asks.iter().enumerate().rev() {
+            name = name.replace(&Ask::variable(number), &ask.written);
         }
+        name
     }
 }
 
@@ -150,6 +171,7 @@ impl Gather {
 /// server about itself.
 pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
     let sql = sql.trim().trim_end_matches(';').trim_end();
+    refuse_shown(sql)?;
     if sql.contains("/*!") || sql.contains("/*M!") {
         return Err(Refusal::Unsafe(
             "version comments are code on some servers only; write the statement without them"
@@ -171,8 +193,11 @@ pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
         .with_options(ParserOptions::new().with_unescape(false))
         .try_with_sql(sql)
         .and_then(|mut parser| parser.parse_statements());
-    let make = |fetches: Vec<Fetch>, goes_by_cluster: bool| {
+    let (asks, answers) = asks(sql, &tokens, &topology.cluster);
+    let asked = asks.len();
+    let make = |fetches: Vec<Fetch>, goes_by_cluster: bool, full_text: bool| {
         let mut edits = words.schemas(&topology.cluster, goes_by_cluster);
+        edits.extend(answers);
         edits.extend(index_hints(&tokens).map(|range| (range, Edit::Nothing)));
         edits.sort_by_key(|(range, _)| range.start);
         Gather {
@@ -180,13 +205,15 @@ pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
             edits,
             cluster: topology.cluster.clone(),
             fetches,
+            asks,
+            full_text,
         }
     };
     let statements = match parsed {
         Ok(statements) => statements,
         Err(fault) => {
             return match unread::fetches(&tokens, topology) {
-                Ok(fetches) if !words.stands(&topology.cluster) => Ok(make(fetches, false)),
+                Ok(fetches) if !words.stands(&topology.cluster) => Ok(make(fetches, false, false)),
                 Ok(_) => Err(syntax(fault.to_string())),
                 Err(refusal) => Err(refusal),
             };
@@ -214,6 +241,12 @@ pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
             "the statement names tables in a place that is not understood".to_owned(),
         ));
     }
+    if walk.asked != asked {
+        return Err(Refusal::Inexact(
+            "the statement asks the session about itself in a way that is not understood"
+                .to_owned(),
+        ));
+    }
     if tokens.iter().any(|(token, _)| is_word(token, "NATURAL")) {
         for reference in &mut walk.references {
             reference.all = true;
@@ -226,7 +259,7 @@ pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
         )));
     }
     let fetches = walk.fetches(&words)?;
-    Ok(make(fetches, walk.goes_by_cluster))
+    Ok(make(fetches, walk.goes_by_cluster, walk.full_text))
 }
 
 /// A table in a FROM clause.
@@ -261,6 +294,10 @@ struct Walk<'a> {
     goes_by_cluster: bool,
     relations_seen: usize,
     relations_resolved: usize,
+    /// How often the session is asked about itself.
+    asked: usize,
+    /// Whether rows are ranked by all rows' words.
+    full_text: bool,
 }
 
 struct Level {
@@ -296,3 +333,6 @@ struct From<'e> {
     /// Conditions of left joins, with the right side where it is one factor.
     left: Vec<(usize, &'e Expr)>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ impl<'a> Walk<'a> {
             goes_by_cluster: false,
             relations_seen: 0,
             relations_resolved: 0,
+            asked: 0,
+            full_text: false,
         }
     }
 

@@ -130,6 +130,11 @@ fn rows_are_narrowed_by_what_no_row_of_the_answer_can_fail() {
              WHERE m.level = 2 AND b.nr = 2",
             "member(id level) all of 0 1 2 3\nbuy(member_id nr) (buy.nr = 2) of 0 1 2 3",
         ),
+        // Where rows are ranked by all rows' words, not at all.
+        (
+            "SELECT 1 FROM member m, buy b WHERE MATCH (name) AGAINST ('x') AND m.id = 6 AND b.nr = 1",
+            "member(id name) all of 0 1 2 3\nbuy(nr) all of 0 1 2 3",
+        ),
         // By all references, or not at all.
         (
             "SELECT x.id FROM member x JOIN member y ON x.level = y.level \
@@ -195,17 +200,15 @@ fn what_would_do_more_than_compute_from_the_tables_is_refused() {
             "SELECT * FROM member JOIN nowhere",
             "there is no logical table `nowhere`",
         ),
-        ("SELECT @@version FROM member", "is a variable"),
         ("SELECT @x := id FROM member", ""),
-        ("SELECT USER(), id FROM member", "tells about the session"),
-        ("SELECT CURRENT_USER FROM member", "tells about the session"),
-        ("SELECT DATABASE() FROM member", "tells about the session"),
+        ("SELECT @x, id FROM member", "is a variable"),
+        ("SELECT @@x.y.z FROM member", ""),
+        ("SELECT USER(1) FROM member", "tells about the session"),
         (
             "SELECT LAST_INSERT_ID() FROM member",
             "tells about the session",
         ),
         ("SELECT FOUND_ROWS()", "tells about the session"),
-        ("SELECT VERSION()", "tells about the session"),
         ("DELETE FROM member", "only SELECT"),
         ("SELECT 1; SELECT 2", "one statement"),
         ("SELECT /*!50000 1 */", "version comments"),
@@ -219,10 +222,6 @@ fn what_would_do_more_than_compute_from_the_tables_is_refused() {
             "another alias",
         ),
         ("SELECT LOAD_FILE('/etc/passwd')", "LOAD_FILE() is refused"),
-        (
-            "SELECT id FROM member WHERE MATCH (name) AGAINST ('x')",
-            "MATCH",
-        ),
     ] {
         let refusal = refused(sql);
         assert!(refusal.contains(why), "{sql}: {refusal}");
@@ -296,5 +295,86 @@ fn statements_the_parser_cannot_read_are_gathered_whole_or_refused_by_their_word
     ] {
         let refusal = refused(sql);
         assert!(refusal.contains(why), "{sql}: {refusal}");
+    }
+}
+
+#[test]
+fn what_is_asked_of_the_session_is_a_shards_to_answer() {
+    let sql = "SELECT USER(), CURRENT_USER, current_user ( ), @@version, @@session.sql_mode, t.user, \
+               'USER()', `user` AS version, DATABASE() FROM shop.member t";
+    let gather = gather(sql, &topology()).unwrap();
+    assert_eq!(
+        gather.statement("q"),
+        "SELECT @_shardctl_0, @_shardctl_1, @_shardctl_2, @_shardctl_3, @_shardctl_4, t.user, \
+         'USER()', `user` AS version, @_shardctl_5 FROM q.member t"
+    );
+    let asked: Vec<(&str, bool)> = gather
+        .asks
+        .iter()
+        .map(|ask| (ask.sql.as_str(), ask.alike))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            ("USER()", false),
+            ("CURRENT_USER", false),
+            ("current_user ( )", false),
+            ("@@version", true),
+            ("@@session.sql_mode", true),
+            ("'shop'", true)
+        ]
+    );
+    assert_eq!(gather.column_name("@_shardctl_3", "q"), "@@version");
+}
+
+#[test]
+fn conditions_on_integers_are_carried_over_equal_columns() {
+    for (sql, expected) in [
+        (
+            "SELECT m.name FROM member m JOIN buy b ON m.id = b.goods WHERE m.id = 6",
+            "member(id name) (member.id = 6) of 2\nbuy(goods) (buy.goods = 6) of 0 1 2 3",
+        ),
+        (
+            "SELECT m.name FROM member m JOIN buy b ON m.level = b.member_id WHERE m.level IN (1, 2)",
+            "member(name level) (member.level IN (1, 2)) of 0 1 2 3\n\
+             buy(member_id) (buy.member_id IN (1, 2)) of 1 2",
+        ),
+        (
+            "SELECT 1 FROM member m, buy b, goods g WHERE m.id = b.nr AND g.id = b.nr AND 3 >= g.id",
+            "member(id) (3 >= member.id) of 0 1 2 3\nbuy(nr goods) (3 >= buy.nr) of 0 1 2 3\n\
+             goods(id) (3 >= goods.id) of 0",
+        ),
+        // To the right side of a left join, and not back.
+        (
+            "SELECT 1 FROM member m LEFT JOIN buy b ON m.level = b.member_id WHERE m.level = 2",
+            "member(level) (member.level = 2) of 0 1 2 3\nbuy(member_id) (buy.member_id = 2) of 2",
+        ),
+        (
+            "SELECT 1 FROM member m LEFT JOIN buy b ON m.level = b.member_id AND b.member_id = 2",
+            "member(level) all of 0 1 2 3\nbuy(member_id) (buy.member_id = 2) of 2",
+        ),
+        (
+            "SELECT 1 FROM member m RIGHT JOIN buy b ON m.level = b.nr WHERE m.level = 2",
+            "member(level) all of 0 1 2 3\nbuy(nr) all of 0 1 2 3",
+        ),
+        // Not of what is no integer, is not equal, or can be no row.
+        (
+            "SELECT 1 FROM member m JOIN goods g ON m.name = g.name WHERE m.name = 'a'",
+            "member(name) (member.name = 'a') of 0 1 2 3\ngoods(name) all of 0",
+        ),
+        (
+            "SELECT 1 FROM member m JOIN buy b ON m.level = b.nr OR m.id = 1 WHERE m.level = 2",
+            "member(id level) (member.level = 2) of 0 1 2 3\nbuy(nr) all of 0 1 2 3",
+        ),
+        (
+            "SELECT 1 FROM member m JOIN buy b ON m.level = b.price WHERE m.level = 2",
+            "member(level) (member.level = 2) of 0 1 2 3\nbuy(price) all of 0 1 2 3",
+        ),
+        (
+            "SELECT 1 FROM member m JOIN buy b ON m.level = b.nr WHERE m.level = '2'",
+            "member(level) (member.level = '2') of 0 1 2 3\nbuy(nr) all of 0 1 2 3",
+        ),
+    ] {
+        assert_eq!(fetched(sql), expected, "{sql}");
     }
 }

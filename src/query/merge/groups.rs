@@ -7,7 +7,8 @@ use std::str::FromStr;
 use bigdecimal::{BigDecimal, RoundingMode, Zero};
 
 use super::{
-    Aggregate, Computed, DIGITS_MAX, DISTINCT_MAX, GROUPS_MAX, GivenBy, MergeError, Output, ordered,
+    Aggregate, Computed, DIGITS_MAX, DISTINCT_MAX, GROUPS_BYTES_MAX, GROUPS_MAX, GivenBy,
+    MergeError, Output, ordered,
 };
 use crate::rows::cell::{Cell, Kind, NotANumber, Row, Sortable};
 
@@ -20,6 +21,8 @@ pub struct Groups {
     groups: Vec<Group>,
     /// Different values that are held, in all groups.
     values: usize,
+    /// Bytes of the groups and of those values, about.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -167,15 +170,23 @@ impl State {
         }
     }
 
-    /// An average with all digits that the servers compute with.
-    fn quotient(&self, aggregate: &Aggregate) -> Cell {
+    /// An average with all digits that the servers compute with, or those that it is shown with.
+    fn quotient(&self, aggregate: &Aggregate, shown: bool) -> Cell {
         let (sum, count, scale) = match (self, aggregate) {
             (State::Average(Some(sum), count), Aggregate::Average { scale, .. }) => {
                 (sum, count.clone(), *scale)
             }
             _ => return None,
         };
-        (!count.is_zero()).then(|| quotient(sum, &count, scale).to_plain_string().into_bytes())
+        (!count.is_zero()).then(|| {
+            let all = quotient(sum, &count, scale);
+            let digits = all.fractional_digit_count();
+            let number = match shown {
+                true => average(sum, &count, scale).with_scale(digits),
+                false => all,
+            };
+            number.to_plain_string().into_bytes()
+        })
     }
 
     /// The value to compare by.
@@ -224,6 +235,7 @@ impl Groups {
             index: HashMap::new(),
             groups: Vec::new(),
             values: 0,
+            bytes: 0,
         }
     }
 
@@ -232,6 +244,7 @@ impl Groups {
     /// # Errors
     /// A cell is not what its column says, or there are too many groups.
     pub fn add(&mut self, row: Row) -> Result<(), MergeError> {
+        let size = || row.iter().flatten().map(Vec::len).sum::<usize>();
         let mut key = Vec::new();
         for (cell, kind) in &self.keys {
             super::key(*kind, &row[*cell])?.key(&mut key);
@@ -242,6 +255,7 @@ impl Groups {
                 if self.groups.len() >= GROUPS_MAX {
                     return Err(MergeError::TooManyGroups);
                 }
+                self.bytes += key.len() + size();
                 self.index.insert(key, self.groups.len());
                 self.groups.push(Group {
                     states: self.aggregates.iter().map(State::new).collect(),
@@ -252,7 +266,12 @@ impl Groups {
         };
         let group = &mut self.groups[index];
         for (state, aggregate) in group.states.iter_mut().zip(&self.aggregates) {
-            self.values += state.add(aggregate, &row)?;
+            let more = state.add(aggregate, &row)?;
+            self.values += more;
+            self.bytes += more * size();
+        }
+        if self.bytes > GROUPS_BYTES_MAX {
+            return Err(MergeError::TooManyBytes);
         }
         if self.values > DISTINCT_MAX {
             return Err(MergeError::TooManyValues);
@@ -280,11 +299,12 @@ impl Groups {
         self.groups.is_empty()
     }
 
-    /// What a server is given of the groups to compute with.
+    /// What a server is given of the groups to compute with: averages with all their digits, or
+    /// with those that are shown.
     ///
     /// # Errors
     /// A sum is longer than the servers' numbers.
-    pub fn given(&self, computed: &Computed) -> Result<Vec<Row>, MergeError> {
+    pub fn given(&self, computed: &Computed, shown: bool) -> Result<Vec<Row>, MergeError> {
         self.groups
             .iter()
             .map(|group| {
@@ -297,7 +317,7 @@ impl Groups {
                             group.states[index].cell(&self.aggregates[index])
                         }
                         GivenBy::Average(index) => {
-                            Ok(group.states[index].quotient(&self.aggregates[index]))
+                            Ok(group.states[index].quotient(&self.aggregates[index], shown))
                         }
                     })
                     .collect()

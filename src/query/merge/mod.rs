@@ -21,6 +21,9 @@ pub const GROUPS_MAX: usize = 1_000_000;
 /// Distinct values of aggregates that are held at once, over all groups.
 pub const DISTINCT_MAX: usize = 2_000_000;
 
+/// Bytes of the groups' first rows and of the distinct values that are held at once, about.
+pub const GROUPS_BYTES_MAX: usize = 512 << 20;
+
 /// Digits of a DECIMAL; the servers cut a longer one.
 const DIGITS_MAX: u64 = 65;
 
@@ -57,6 +60,30 @@ pub enum Merge {
         /// Groups to leave out first.
         offset: u64,
     },
+}
+
+impl Merge {
+    /// Whether rows may have been given before one is met that cannot be merged.
+    pub fn can_refuse_late(&self) -> bool {
+        match self {
+            // Texts and bytes can be longer than the servers order by, or end oddly.
+            Merge::Rows { keys, .. } => keys.iter().any(|key| {
+                !matches!(
+                    key.kind,
+                    Kind::Integer
+                        | Kind::Decimal
+                        | Kind::Enum
+                        | Kind::Float
+                        | Kind::Double
+                        | Kind::Date
+                        | Kind::Time
+                        | Kind::Null
+                )
+            }),
+            // Nothing is given before all groups are complete.
+            Merge::Grouped { .. } => false,
+        }
+    }
 }
 
 /// A cell to order by.
@@ -162,6 +189,12 @@ pub enum MergeError {
          statement"
     )]
     TooManyValues,
+    /// More bytes of groups and values than are held.
+    #[error(
+        "the groups and different values take more than {} MiB; narrow the statement",
+        GROUPS_BYTES_MAX >> 20
+    )]
+    TooManyBytes,
     /// A sum that the servers would cut.
     #[error("a sum has more than {DIGITS_MAX} digits; the servers cut such a number")]
     TooLong,

@@ -16,8 +16,6 @@
 
 mod joins;
 mod reads;
-#[cfg(test)]
-mod tests;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -204,3 +202,6 @@ type Node = (usize, bool);
 fn unknown_shape(what: &str) -> Refusal {
     Refusal::Inexact(format!("{what} over shards is not answered"))
 }
+
+#[cfg(test)]
+mod tests;
