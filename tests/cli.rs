@@ -569,8 +569,8 @@ fn help_of_query() {
                                       it looks like one, else a text; number:17, text:17 and null say
                                       which (can be repeated)
           --explain                   Show how it would be answered, and do not run it
-          --analyze                   Run it and show, in place of its rows, what each shard took for it and
-                                      how its server went about it (EXPLAIN), with the shards marked
+          --analyze                   Run it and show, in place of its rows, what each shard took for it
+                                      and how its server went about it (EXPLAIN), with the shards marked
                                       that differ from most
           --by-shard                  Run it on each shard as written and show the answers side by side,
                                       unmerged
@@ -581,8 +581,8 @@ fn help_of_query() {
                                       knowledge of the table
           --partial                   Answer without the shards that fail: what is missing is named, and
                                       the exit code is 3
-          --snapshot                  Read all shards in snapshots that are opened together, and tell how
-                                      far apart they are
+          --snapshot                  Read all shards in snapshots that are opened together, and tell
+                                      how far apart they are
           --max-shards <N>            Refuse to ask more shards than this
           --max-rows <N>              Refuse an answer of more rows [default: 100000]
           --timeout <SECONDS>         End the statements after so many seconds [default: 60]

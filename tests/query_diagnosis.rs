@@ -132,4 +132,145 @@ on_each_engine! {
         let written = snapshot.query_drop(format!("INSERT INTO {}.member VALUES (4, 'x', 0)", shop.schema(0))).await;
         assert!(written.is_err(), "it only reads");
     }
+
+    async fn analyze_marks_the_shard_whose_server_reads_otherwise(engine) {
+        let shop = Shop::open(engine).await;
+        let mut conn = support::conn(&shop.sandbox, "rds-2").await;
+        conn.query_drop(format!("ALTER TABLE {}.member DROP KEY name", shop.schema(2))).await.unwrap();
+        let sql = "SELECT id FROM member WHERE name = 'm07'";
+        let json = shop.run(&["query", "-o", "json", "--analyze", sql]);
+        assert_eq!(json.status.code(), Some(0), "{}", shown(&json));
+        let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert_eq!((&json["way"], &json["rows"]), (&"scatter and merge".into(), &1.into()));
+        let shards = json["shards"].as_array().unwrap();
+        let differ: Vec<bool> = shards.iter().map(|shard| shard["differs"].as_bool().unwrap()).collect();
+        assert_eq!(differ, [false, false, true, false], "{json}");
+        let rows: Vec<u64> = shards.iter().map(|shard| shard["rows"].as_u64().unwrap()).collect();
+        assert_eq!(rows, [0, 0, 0, 1]);
+        assert_eq!(shards[3]["bytes"], 1);
+        for shard in shards {
+            assert!(shard["ms"].as_f64().unwrap() > 0.0 && shard["error"].is_null(), "{shard}");
+            let place = shard["place"].as_str().unwrap();
+            assert!(shard["sql"].as_str().unwrap().contains(&place[place.len() - "00.member".len()..][..2]), "{shard}");
+        }
+        assert_eq!(shards[0]["explain"][0]["key"], "name");
+        assert!(shards[2]["explain"][0]["key"].is_null(), "{json}");
+        let text = shown(&shop.run(&["query", "-q", "--analyze", sql]));
+        assert!(text.contains("answer:  1 row in "), "{text}");
+        assert!(text.contains("plan 1: 3 of 4 tables\n"), "{text}");
+        let differs = text.lines().find(|line| line.starts_with("plan 2: 1 of 4 tables, DIFFERS in ")).unwrap();
+        assert!(differs.contains("type") && differs.contains("key"), "{text}");
+        let marked: Vec<&str> = text.lines().filter(|line| line.starts_with("| rds-") && line.contains("DIFFERS")).collect();
+        assert!(marked.len() == 1 && marked[0].contains("_02.member"), "{text}");
+        // The rows of a CSV are an answer's; this is none.
+        assert_eq!(shop.run(&["query", "-o", "csv", "--analyze", sql]).status.code(), Some(2));
+    }
+
+    async fn analyze_is_for_every_way(engine) {
+        let shop = Shop::open(engine).await;
+        let tables = |sql: &str| {
+            let output = shop.run(&["query", "-o", "json", "--scratch", "rds-1", "--analyze", sql]);
+            assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+            let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let shards = json["shards"].as_array().unwrap().clone();
+            assert!(shards.iter().all(|shard| !shard["explain"].as_array().unwrap().is_empty()), "{json}");
+            let statements: Vec<u64> = shards.iter().map(|shard| shard["statement"].as_u64().unwrap()).collect();
+            let rows: u64 = shards.iter().map(|shard| shard["rows"].as_u64().unwrap()).sum();
+            (json["way"].as_str().unwrap().to_owned(), json["rows"].as_u64().unwrap(), statements, rows)
+        };
+        assert_eq!(tables("SELECT name FROM member WHERE id = 7"), ("one shard".to_owned(), 1, vec![1], 1));
+        assert_eq!(tables("SELECT COUNT(*) FROM member"), ("scatter and merge".to_owned(), 1, vec![1; 4], 4));
+        assert_eq!(tables("SELECT id FROM member ORDER BY name LIMIT 3").1, 3);
+        assert_eq!(
+            tables("SELECT COUNT(*) AS c FROM member WHERE id = 1 UNION ALL SELECT COUNT(*) FROM member"),
+            ("one after the other".to_owned(), 2, vec![1, 2, 2, 2, 2], 5)
+        );
+        // Statement 1 and 2 are what is fetched of the two tables.
+        assert_eq!(
+            tables("SELECT GROUP_CONCAT(label) FROM member JOIN region ON code = region WHERE member.id < 9"),
+            ("gather".to_owned(), 1, vec![1, 1, 1, 1, 2], 11)
+        );
+        // In a text of statements they are asked for in words.
+        let words = shop.run_with(&["query", "-q"], "EXPLAIN SELECT name FROM member WHERE id = 7; ANALYZE SELECT COUNT(*) FROM member;");
+        let text = shown(&words);
+        assert!(text.contains("way:     one shard") && text.contains("answer:  1 row in "), "{text}");
+    }
+
+    async fn a_gathered_statement_tells_how_far_apart_its_snapshots_are(engine) {
+        let shop = Shop::open(engine).await;
+        let sql = "SELECT GROUP_CONCAT(name ORDER BY id) FROM member WHERE id < 3";
+        let output = shown(&shop.run(&["query", "-o", "csv", "--scratch", "rds-1", "--snapshot", sql]));
+        assert!(output.contains("\"m01,m02\""), "{output}");
+        assert!(output.contains("2 snapshots, opened within "), "{output}");
+    }
+
+    /// A lock on a shard's table holds up what a gathered statement asks before it reads.
+    async fn the_time_limit_holds_while_a_gathered_statement_looks(engine) {
+        let shop = Shop::open(engine).await;
+        let mut conn = support::conn(&shop.sandbox, "rds-2").await;
+        conn.query_drop(format!("LOCK TABLES {}.member WRITE", shop.schema(3))).await.unwrap();
+        let start = std::time::Instant::now();
+        let args = ["query", "--scratch", "rds-1", "--timeout", "1", "SELECT GROUP_CONCAT(name) FROM member"];
+        let output = shop.run(&args);
+        assert_eq!(output.status.code(), Some(3), "{}", shown(&output));
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+        assert!(shown(&output).contains("--timeout"), "{}", shown(&output));
+        nothing_waits(&shop).await;
+        for explain in [false, true] {
+            let mut args = vec!["query", "--scratch", "rds-1", "SELECT GROUP_CONCAT(name) FROM member"];
+            if explain {
+                args.push("--explain");
+            }
+            let child = shop.command(&args).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            while waiting(&shop).await == 0 {
+                assert!(std::time::Instant::now() < deadline, "it never waited");
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(4), "{}", shown(&output));
+            nothing_waits(&shop).await;
+        }
+    }
+
+    /// A limit of a second ends a statement that runs for minutes, on the scratch server as well.
+    async fn the_time_limit_ends_a_gathered_statement_on_the_scratch_server(engine) {
+        let shop = Shop::open(engine).await;
+        let many: Vec<String> = (0..9).map(|n| format!("member m{n}")).collect();
+        let sql = format!("SELECT GROUP_CONCAT(m0.name) FROM {} WHERE m1.name <> m2.name", many.join(", "));
+        let start = std::time::Instant::now();
+        let output = shop.run(&["query", "--scratch", "rds-1", "--timeout", "2", &sql]);
+        assert_eq!(output.status.code(), Some(3), "{}", shown(&output));
+        assert!(shown(&output).contains("give it longer with --timeout"), "{}", shown(&output));
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+        nothing_waits(&shop).await;
+    }
+}
+
+/// Statements that still run on the shop's servers for what was gathered of it.
+async fn waiting(shop: &Shop) -> u64 {
+    let mut all = 0;
+    for instance in ["rds-1", "rds-2"] {
+        let mut conn = support::conn(&shop.sandbox, instance).await;
+        let count: Option<u64> = conn
+            .query_first(format!(
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND COMMAND = 'Query' \
+                 AND (INFO LIKE '%{0}%' OR INFO LIKE '%m0.name%')",
+                shop.prefix.replace('_', "\\_")
+            ))
+            .await
+            .unwrap();
+        all += count.unwrap_or_default();
+    }
+    all
+}
+
+async fn nothing_waits(shop: &Shop) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while waiting(shop).await > 0 {
+        assert!(std::time::Instant::now() < deadline, "a statement is left");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }

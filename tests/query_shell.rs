@@ -126,8 +126,8 @@ on_each_engine! {
             shown(&output),
             "exit code 0\nc\r\n40\r\n*************************** 1. row \
              ***************************\nname: m07\nTable,Kind,Split by,Physical \
-             tables\r\nmember,sharded,mod(id),4\r\nregion,broadcast,,4\r\nField,Type,Null,Key,\
-             Default,Extra,Splits\r\ncode,int,NO,PRI,,,\r\nlabel,varchar(10),YES,,,,\r\n\
+             tables\r\nmember,sharded,mod(id),4\r\nregion,broadcast,\"\",4\r\nField,Type,Null,Key,\
+             Default,Extra,Splits\r\ncode,int,NO,PRI,,\"\",\"\"\r\nlabel,varchar(10),YES,\"\",,\"\",\"\"\r\n\
              t\r\na;b\r\n--\n"
         );
     }
@@ -224,6 +224,8 @@ on_each_engine! {
             assert!(Instant::now() < deadline, "it never ran");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        // Who waits is told how far it is.
+        terminal.sees("0 of 4 tables have answered: 0 rows");
         terminal.types("\x03");
         terminal.sees("stopped by Ctrl-C");
         terminal.sees("shardctl> ");

@@ -248,26 +248,25 @@ async fn answer(
     ended: &mut Requests,
 ) -> Result<Printer> {
     let deadline = deadline(asked);
+    let mut printer = Printer::new(cx, asked.how, Some(&gathering.timings));
+    let aside = printer.aside();
     let looked = look(asked, gathering, deadline, ended).await?;
     if asked.snapshot {
-        cx.note(&format!(
-            "{} snapshots, opened within {:.1} ms",
-            gathering.servers.iter().count(),
-            looked.spread.as_secs_f64() * 1000.0
-        ));
+        let spread = looked.spread.as_secs_f64() * 1000.0;
+        let snapshots = gathering.servers.iter().count();
+        aside.note(
+            cx,
+            &format!("{snapshots} snapshots, opened within {spread:.1} ms"),
+        );
     }
-    let mut printer = Printer::new(cx, asked.how, Some(&gathering.timings));
     let id = id()?;
     let mut scratch = tokio::select! {
         scratch = gathering.scratch(server, &id, &looked) => scratch?,
         () = tokio::time::sleep_until(deadline) => return Err(late(asked)),
     };
     let told = |gathered: crate::run::gather::Gathered| {
-        cx.note(&format!(
-            "gathered {} rows, {}",
-            report::count(gathered.rows),
-            report::bytes(gathered.bytes)
-        ));
+        let (rows, bytes) = (report::count(gathered.rows), report::bytes(gathered.bytes));
+        aside.note(cx, &format!("gathered {rows} rows, {bytes}"));
     };
     let answer = tokio::select! {
         answer = gathering.run(looked, &mut scratch, &mut printer, &told) => answer,

@@ -19,9 +19,21 @@ const EVERY: Duration = Duration::from_millis(200);
 /// line is gone at once, so that what is printed next stands on a line of its own.
 pub(super) struct Progress {
     task: tokio::task::JoinHandle<()>,
-    /// The line that is drawn; `None` once it is gone for good.
-    line: Arc<Mutex<Option<ProgressBar>>>,
+    line: Shared,
 }
+
+/// The line that is drawn, where it is there yet.
+#[derive(Default)]
+struct Line {
+    bar: Option<ProgressBar>,
+    /// It must not come any more.
+    gone: bool,
+}
+
+type Shared = Arc<Mutex<Line>>;
+
+/// Prints notes beside the line.
+pub(super) struct Aside(Option<Shared>);
 
 impl Progress {
     /// Of what these timings measure; nothing where no person watches.
@@ -29,21 +41,11 @@ impl Progress {
         if !cx.shows_progress() {
             return None;
         }
-        let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}")
-            .unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = ProgressBar::new_spinner().with_style(style);
-        let line = Arc::new(Mutex::new(Some(bar)));
+        let line = Shared::default();
         let (timings, drawn) = (timings.clone(), line.clone());
         let task = tokio::spawn(async move {
             tokio::time::sleep(PATIENCE).await;
-            loop {
-                match &*lock(&drawn) {
-                    Some(line) => {
-                        line.set_message(words(timings.far()));
-                        line.tick();
-                    }
-                    None => return,
-                }
+            while draw(&drawn, &timings) {
                 tokio::time::sleep(EVERY).await;
             }
         });
@@ -53,19 +55,59 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(line) = lock(&self.line).take() {
-            line.finish_and_clear();
+        let mut line = lock(&self.line);
+        line.gone = true;
+        if let Some(bar) = line.bar.take() {
+            bar.finish_and_clear();
         }
         self.task.abort();
     }
 }
 
-fn lock(line: &Mutex<Option<ProgressBar>>) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
+impl Aside {
+    /// Beside this progress, if there is one.
+    pub(super) fn of(progress: Option<&Progress>) -> Self {
+        Self(progress.map(|progress| progress.line.clone()))
+    }
+
+    /// Tells the person something, as [`Context::note`] does.
+    pub(super) fn note(&self, cx: &Context, text: &str) {
+        let line = self.0.as_deref().map(lock);
+        match line.as_ref().and_then(|line| line.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| cx.note(text)),
+            None => cx.note(text),
+        }
+    }
+}
+
+/// Draws the line; whether it is still wanted.
+fn draw(line: &Mutex<Line>, timings: &Timings) -> bool {
+    let mut line = lock(line);
+    if line.gone {
+        return false;
+    }
+    let bar = line.bar.get_or_insert_with(|| {
+        let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        ProgressBar::new_spinner()
+            .with_style(style)
+            .with_elapsed(PATIENCE)
+    });
+    bar.set_message(words(timings.far()));
+    bar.tick();
+    true
+}
+
+fn lock(line: &Mutex<Line>) -> std::sync::MutexGuard<'_, Line> {
     line.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn words(far: Far) -> String {
+    if far.tables == 0 {
+        // A gathered statement asks for the shape of the tables first.
+        return "looking at the tables".to_owned();
+    }
     format!(
         "{} of {} tables have answered: {} rows, {}",
         far.answered,
@@ -87,6 +129,7 @@ mod tests {
             rows: 12_345,
             bytes: 3 << 20,
         };
+        assert_eq!(words(Far::default()), "looking at the tables");
         assert_eq!(
             words(far),
             "3 of 16 tables have answered: 12,345 rows, 3.0 MiB"

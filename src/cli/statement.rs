@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indexmap::IndexMap;
 
 use super::gathered::{self, Asked, ScratchServer};
-use super::progress::Progress;
+use super::progress::{Aside, Progress};
 use super::query::QueryArgs;
 use super::rebalance::fencing_job;
 use super::{Context, Outcome, analyze};
@@ -78,6 +78,11 @@ impl Printer {
             error: table.error.summary(),
         });
         self.writer.missing(missing.collect());
+    }
+
+    /// For what is to be told while it prints.
+    pub(super) fn aside(&self) -> Aside {
+        Aside::of(self.progress.as_ref())
     }
 
     /// Rows so far.
@@ -541,11 +546,12 @@ async fn ask(
             }
             let count: usize = wanted.values().sum();
             let (open, spread) = Snapshots::open(fleet.servers, &wanted, fleet.reading()).await?;
-            cx.note(&format!(
+            let note = format!(
                 "{count} snapshots on {} instances, opened within {:.1} ms",
                 wanted.len(),
                 spread.as_secs_f64() * 1000.0
-            ));
+            );
+            printer.aside().note(cx, &note);
             open
         }
     };

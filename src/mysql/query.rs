@@ -299,7 +299,11 @@ fn cells(row: mysql_async::Row) -> Row {
 }
 
 fn refused(server: &Server, sql: &str, cause: &mysql_async::Error) -> Error {
-    let error = server.explain("a statement was refused", cause);
+    with_statement(server.explain("a statement was refused", cause), sql, cause)
+}
+
+/// An error of a reading session with what it was asked, or what to do where that ran too long.
+pub(super) fn with_statement(error: Error, sql: &str, cause: &mysql_async::Error) -> Error {
     // 3024 is MySQL's, 1969 MariaDB's word for a statement that ran too long.
     match super::server::server_code(cause) {
         Some(3024 | 1969) => error.next("give it longer with --timeout"),

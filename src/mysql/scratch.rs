@@ -386,9 +386,8 @@ pub async fn estimate(server: &Server, conn: &mut Conn, sql: &str) -> Result<u64
         .query_first(format!("{explain} {sql}"))
         .await
         .map_err(|cause| {
-            server
-                .explain("a shard refused what it was to be asked", &cause)
-                .now(format!("the statement was: {sql}"))
+            let error = server.explain("a shard refused what it was to be asked", &cause);
+            query::with_statement(error, sql, &cause)
         })?;
     Ok(row
         .and_then(|row| row.get_opt::<Option<u64>, _>("rows"))
@@ -427,9 +426,8 @@ where
     F: Future<Output = bool> + Send,
 {
     let failed = |cause| {
-        server
-            .explain("a shard could not be read", &cause)
-            .now(format!("the statement was: {sql}"))
+        let error = server.explain("a shard could not be read", &cause);
+        query::with_statement(error, sql, &cause)
     };
     let mut answer = conn.exec_iter(sql, ()).await.map_err(failed)?;
     let mut batch = Batch {

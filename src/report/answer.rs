@@ -287,7 +287,16 @@ fn json(column: &Column, cell: &Cell) -> Value {
         kind if kind.is_bytes() => {
             Value::from(base64::engine::general_purpose::STANDARD.encode(bytes))
         }
-        Kind::Integer | Kind::Float | Kind::Double => {
+        Kind::Integer => {
+            // ZEROFILL and YEAR have zeros before them, which a JSON number must not have.
+            let text = text();
+            let unsigned = text.parse::<u64>().map(Value::from);
+            let signed = || text.parse::<i64>().map(Value::from);
+            unsigned
+                .or_else(|_| signed())
+                .unwrap_or_else(|_| Value::from(text.clone()))
+        }
+        Kind::Float | Kind::Double => {
             let text = text();
             serde_json::from_str(&text).unwrap_or(Value::from(text))
         }
