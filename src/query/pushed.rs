@@ -6,8 +6,8 @@
 //! precedence nor a comment can change it; a literal is written as it was.
 
 use sqlparser::ast::{
-    BinaryOperator, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArguments, Ident, UnaryOperator, Value,
+    BinaryOperator, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArguments, Ident, TypedString, UnaryOperator, Value,
 };
 
 /// Finds columns.
@@ -71,6 +71,7 @@ impl Rendering<'_> {
                 _ => None,
             },
             Expr::Value(value) => literal(&value.value),
+            Expr::TypedString(typed) => date(typed),
             Expr::UnaryOp {
                 op: UnaryOperator::Minus,
                 expr,
@@ -243,8 +244,20 @@ fn is_operand(expr: &Expr) -> bool {
         | Expr::Identifier(_)
         | Expr::CompoundIdentifier(_)
         | Expr::Value(_)
+        | Expr::TypedString(_)
         | Expr::Function(_) => true,
         _ => false,
+    }
+}
+
+/// `DATE '1995-03-15'`, as it was written. A date that there is not is an error, which one server
+/// finds before it looks at a row, and so does the one that the statement runs on.
+fn date(typed: &TypedString) -> Option<String> {
+    match (&typed.data_type, &typed.value.value) {
+        (DataType::Date, Value::SingleQuotedString(text)) if !typed.uses_odbc_syntax => {
+            Some(format!("DATE '{text}'"))
+        }
+        _ => None,
     }
 }
 

@@ -167,6 +167,13 @@ fn rows_are_narrowed_by_what_no_row_of_the_answer_can_fail() {
              buy() all of 0 1 2 3",
         ),
         (
+            "SELECT 1 FROM member m, buy b WHERE m.at >= DATE '2024-01-01' \
+             AND m.at BETWEEN date '2024-01-01' AND DATE '2024-01-01' + INTERVAL '3' MONTH",
+            "member(at) (member.at >= DATE '2024-01-01') \
+             AND (member.at BETWEEN DATE '2024-01-01' AND (DATE '2024-01-01' + INTERVAL '3' MONTH)) of 0 1 2 3\n\
+             buy() all of 0 1 2 3",
+        ),
+        (
             "SELECT 1 FROM member m WHERE m.id = 1 AND m.id = 2 UNION SELECT 2 FROM member WHERE id = 7",
             "member(id) ((member.id = 1) AND (member.id = 2)) OR ((member.id = 7)) of 3",
         ),
