@@ -4,7 +4,7 @@
 CARGO_TARGET_DIR ?= target
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench lint setup build-tools mariadb mysql mydumper
+.PHONY: help demo test tpch chaos bench lint setup build-tools mariadb mysql mydumper
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ demo: build-tools mariadb ## Plan, create, fill, query and rebalance on real ser
 
 test: setup lint ## Run all checks and tests on MariaDB and MySQL
 	cargo test --locked
+
+tpch: setup ## Answer the 22 queries of TPC-H at scale factor 0.1 on sixteen shards and on one server
+	SHARDCTL_TPCH_SCALE=0.1 cargo test --locked --release --test tpch -- --nocapture --test-threads=1
 
 chaos: setup ## Kill everything while schemas move (KILLS=500 ENGINE=mysql SEED=7)
 	cargo build --release --locked
