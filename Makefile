@@ -4,7 +4,7 @@
 CARGO_TARGET_DIR ?= target
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tpch chaos bench lint setup build-tools mariadb mysql mydumper
+.PHONY: help demo test tpch chaos bench lint setup build-tools mariadb mysql mydumper bench-tools
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ chaos: setup ## Kill everything while schemas move (KILLS=500 ENGINE=mysql SEED=
 	    $(if $(SEED),--seed $(SEED)) --tool $(CARGO_TARGET_DIR)/release/shardctl || exit 1; \
 	done
 
-bench: setup mydumper ## Measure side by side with what a user would otherwise take
+bench: setup mydumper bench-tools ## Measure side by side with what a user would otherwise take
 	cargo bench --locked
 
 lint: build-tools ## Check formatting, lints and documentation
@@ -47,3 +47,6 @@ mariadb: # A server, where there is none
 
 mysql: # A private copy of Oracle MySQL in the cache folder
 	@scripts/install-mysql.sh
+
+bench-tools: # Spider and mariadb-dump in the cache folder, for the benchmarks
+	@scripts/install-bench-tools.sh
