@@ -13,7 +13,9 @@
 //!   its value in a unique index). It is in the log first and visible and acknowledged later; until
 //!   then it holds its row's lock, for which a chunk's read and the table's renaming wait.
 //! - *Targets*: tables with the progress of their copy and of each stream, which are saved with the
-//!   rows in a transaction that looks at the epoch.
+//!   rows in a transaction that looks at the epoch. Once they serve, they are written to, and that is
+//!   in their log, from which a stream goes back to the sources' hidden tables; or does not, where
+//!   the log cannot be followed, which a marker would have told before the switch.
 //! - *A process*: what `run::rebalance::online`, `run::live` and `mysql::live` do, a statement or a
 //!   message at a time, in any order of its tasks: the main loop; for each table a copy whose chunks
 //!   of one row are begun, read, decided and committed apart; for each source a stream whose events
@@ -38,17 +40,29 @@
 //!
 //! | world | states |
 //! |---|---|
-//! | one schema, three writes | 114 978 |
-//! | one schema, two crashes, a broken stream, a late drain | 272 870 |
+//! | one schema, three writes | 115 636 |
+//! | one schema, two crashes, a broken stream, a late drain | 330 156 |
 //! | one schema, a takeover | 99 655 |
-//! | one schema, a spoilt copy, a late drain | 39 481 |
-//! | one schema, a broken stream, a late drain: does a run ever wait in vain | 42 853 |
+//! | one schema, a spoilt copy, a late drain | 51 150 |
+//! | one schema, a broken stream, a late drain: does a run ever wait in vain | 53 553 |
 //! | one source, two targets, a broken stream, updates only | 127 733 |
 //! | two sources, two targets, a crash | 290 112 |
 //!
+//! And with a way back that may be asked for once:
+//!
+//! | world | states |
+//! |---|---|
+//! | one schema, a crash, a late drain | 144 945 |
+//! | one schema of one row, a takeover | 49 465 |
+//! | one schema of one row, a write, a crash, a spoilt source, a stream back that fails | 2 356 |
+//! | from the copied state: two sources, two targets, three writes, two crashes, a late drain | 250 336 |
+//! | from the copied state: two sources, one target, three writes, a crash, a broken stream | 61 271 |
+//!
 //! `SHARDCTL_MODEL=large` adds three writes with two crashes; a takeover with a crash and two rows;
-//! one source and two targets with deletes and a crash; and two sources and two targets with three
-//! writes, two crashes and a late drain.
+//! one source and two targets with deletes and a crash; two sources and two targets with three
+//! writes, two crashes and a late drain; and with a way back two sources and two targets from the
+//! beginning, with a crash and a late drain, and two sources and one target with three writes, two
+//! crashes and a takeover.
 //!
 //! [`FAULTS`] breaks each rule in turn: with each stands the promise that breaks and the number of
 //! actions of a shortest way there.
@@ -150,6 +164,34 @@ enum Fault {
     ClearBeforeUnfence,
     /// A run that was taken over saves the job.
     SaveWithoutEpoch,
+    /// The stream back begins where the targets' logs end when it is begun, whenever that is.
+    BackFromNow,
+    /// The stream back is not waited for before the switch.
+    MarkerNotAwaited,
+    /// The position of the stream back is committed before the rows.
+    BackPositionBeforeRows,
+    /// A run that was taken over applies the targets' log on.
+    StaleBack,
+    /// A rollback leaves the targets' tables where they are.
+    BackWithoutFence,
+    /// The end of the targets' log is read before they are fenced.
+    BackEndBeforeFence,
+    /// A rollback is fenced and not drained.
+    BackWithoutDrain,
+    /// Rows that differ on the way back do not matter.
+    BackOnDifference,
+    /// Rows that differed before the fence are not looked at again on the way back.
+    BackSuspectsForgotten,
+    /// Sources get their names before the old map is committed.
+    BackPublishBeforeCommit,
+    /// A way back that takes too long leaves the targets fenced.
+    BackReopenWithoutUnfence,
+    /// A way back is taken back though the old map is committed.
+    BackCancelAfterCommit,
+    /// The source's copy is dropped in the middle of a way back.
+    FinishOnTheWayBack,
+    /// The targets are cleared as soon as they are drained.
+    ClearBeforeReturn,
 }
 
 type Rows = [u8; KEYS];
@@ -213,8 +255,9 @@ struct Log {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Saved {
     phase: Phase,
-    positions: Option<[u8; SCHEMAS]>,
-    fenced_at: Option<[u8; SCHEMAS]>,
+    /// By way: where the logs are followed from, and where they end behind the fence.
+    positions: [Option<[u8; SCHEMAS]>; 2],
+    fenced_at: [Option<[u8; SCHEMAS]>; 2],
     /// A bit for each key.
     suspects: [u8; SCHEMAS],
 }
@@ -264,19 +307,22 @@ struct Runner {
     /// Parts of the effect that are done.
     at: u8,
     memo: [u8; SCHEMAS],
-    live: Option<[Stream; SCHEMAS]>,
+    /// By way and instance.
+    live: [Option<[Stream; SCHEMAS]>; 2],
     copiers: [Copier; SCHEMAS],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct World {
     journal: Saved,
-    map_committed: bool,
+    /// How often a map was committed: once there, a second time back.
+    map_commits: u8,
     source: [Table; SCHEMAS],
     target: [Copy; SCHEMAS],
-    /// By source and target.
-    progress: [[Progress; SCHEMAS]; SCHEMAS],
-    logs: [Log; SCHEMAS],
+    /// By way, the instance whose log it is and the one that it is applied to.
+    progress: [[[Progress; SCHEMAS]; SCHEMAS]; 2],
+    /// By way and instance; the targets' have what is written under the tables' own names.
+    logs: [[Log; SCHEMAS]; 2],
     /// What was acknowledged, as rows.
     expected: [Rows; SCHEMAS],
     /// The process that holds the lease.
@@ -289,6 +335,10 @@ struct World {
     breaks: u8,
     deadlines: u8,
     corruptions: u8,
+    rollbacks: u8,
+    /// Whether the targets' logs cannot be followed, and how often that may still come.
+    is_deaf: bool,
+    deafs: u8,
     /// A row met another of the same key or unique value that it should not.
     clash: bool,
     /// Behind the fence rows differ, though no copy was spoilt.
@@ -301,7 +351,8 @@ enum Action {
     Write(u8, Write),
     /// It can be seen and is acknowledged.
     Visible(u8),
-    WriteTarget(u8),
+    WriteTarget(u8, Write),
+    Deafen,
     Start(Ask),
     Current(Act),
     Stale(Act),
@@ -323,23 +374,24 @@ enum Ask {
     Resume,
     Cancel,
     Finish,
+    Rollback,
 }
 
 /// What a process does next: its tasks run beside each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Act {
     Main,
-    /// The deadline of a drain passes.
+    /// The deadline of a drain passes, or something else is in the way of a switch.
     TooSlow,
     Chunk(u8),
     Arrive(u8),
-    /// Applies a source's log up to here on the next target that it concerns.
-    Apply(u8, u8),
-    SaveIdle(u8, u8),
+    /// Applies an instance's log up to here on the next instance that it concerns.
+    Apply(Way, u8, u8),
+    SaveIdle(Way, u8, u8),
     /// The log has nothing new, which those who wait are told.
-    Idle(u8),
+    Idle(Way, u8),
     /// The connections of a stream break, and it is begun again.
-    Break(u8),
+    Break(Way, u8),
 }
 
 struct Online {
@@ -357,6 +409,12 @@ struct Online {
     breaks: u8,
     deadlines: u8,
     corruptions: u8,
+    /// Ways back that are asked for, and whether they compare first.
+    rollbacks: u8,
+    compares: bool,
+    deafs: u8,
+    /// Whether it begins with everything copied and compared.
+    is_copied: bool,
     /// Whether the states are also searched for runs that wait for nothing.
     looks_for_stuck: bool,
     job: Job,
@@ -372,6 +430,8 @@ type After = Option<Runner>;
 const ONE: &[(usize, usize)] = &[(0, 0)];
 /// Two schemas of one source, so one stream, to two targets.
 const FORK: &[(usize, usize)] = &[(0, 0), (0, 1)];
+/// Two sources to one target, so one stream back.
+const JOIN: &[(usize, usize)] = &[(0, 0), (1, 0)];
 /// Two sources and two targets.
 const PAIR: &[(usize, usize)] = &[(0, 0), (1, 1)];
 
@@ -405,6 +465,10 @@ fn online(fault: Fault, moves: &'static [(usize, usize)]) -> Online {
         breaks: 0,
         deadlines: 0,
         corruptions: 0,
+        rollbacks: 0,
+        compares: false,
+        deafs: 0,
+        is_copied: false,
         looks_for_stuck: false,
         job: new_job(Kind::OnlineRebalance, &names, false),
         shapes: (0..moves.len()).map(shape).collect(),
@@ -428,27 +492,46 @@ impl Online {
         self.moves.len()
     }
 
-    fn sources(&self) -> usize {
-        self.moves.iter().map(|(from, _)| from + 1).max().unwrap()
+    /// Instances whose log is followed this way.
+    fn followed(&self, way: Way) -> usize {
+        let followed = |schema| self.from(way, schema) + 1;
+        (0..self.schemas()).map(followed).max().unwrap()
     }
 
-    fn targets_of(&self, source: usize) -> Vec<usize> {
-        let mut targets: Vec<usize> = self
-            .moves
-            .iter()
-            .filter(|(from, _)| *from == source)
-            .map(|(_, to)| *to)
+    fn from(&self, way: Way, schema: usize) -> usize {
+        match way {
+            Way::Forward => self.moves[schema].0,
+            Way::Back => self.moves[schema].1,
+        }
+    }
+
+    fn to(&self, way: Way, schema: usize) -> usize {
+        match way {
+            Way::Forward => self.moves[schema].1,
+            Way::Back => self.moves[schema].0,
+        }
+    }
+
+    /// Instances that this one's log is applied to.
+    fn targets_of(&self, way: Way, instance: usize) -> Vec<usize> {
+        let mut targets: Vec<usize> = (0..self.schemas())
+            .filter(|schema| self.from(way, *schema) == instance)
+            .map(|schema| self.to(way, schema))
             .collect();
         targets.dedup();
         targets
     }
 
-    fn places(&self, places: [u8; SCHEMAS]) -> Vec<LogPlace> {
-        (0..self.sources())
-            .map(|source| LogPlace {
-                instance: name(["a", "b"][source]),
+    fn places(&self, way: Way, places: [u8; SCHEMAS]) -> Vec<LogPlace> {
+        let names = match way {
+            Way::Forward => ["a", "b"],
+            Way::Back => ["c", "d"],
+        };
+        (0..self.followed(way))
+            .map(|instance| LogPlace {
+                instance: name(names[instance]),
                 identity: String::new(),
-                position: Position::new("log.000001", places[source].into()).to_string(),
+                position: Position::new("log.000001", places[instance].into()).to_string(),
             })
             .collect()
     }
@@ -457,14 +540,15 @@ impl Online {
     fn job(&self, saved: &Saved) -> Job {
         let mut job = self.job.clone();
         job.phase = saved.phase;
-        job.positions = saved
-            .positions
-            .map(|places| self.places(places))
-            .unwrap_or_default();
-        job.fenced_at = saved
-            .fenced_at
-            .map(|places| self.places(places))
-            .unwrap_or_default();
+        let places = |way, places: [Option<[u8; SCHEMAS]>; 2]| {
+            places[way as usize]
+                .map(|places| self.places(way, places))
+                .unwrap_or_default()
+        };
+        job.positions = places(Way::Forward, saved.positions);
+        job.back_from = places(Way::Back, saved.positions);
+        job.fenced_at = places(Way::Forward, saved.fenced_at);
+        job.back_fenced_at = places(Way::Back, saved.fenced_at);
         job.suspects = self.suspects(saved.suspects);
         job
     }
@@ -505,8 +589,8 @@ impl Online {
         }
         Saved {
             phase: job.phase,
-            positions: places(&job.positions),
-            fenced_at: places(&job.fenced_at),
+            positions: [places(&job.positions), places(&job.back_from)],
+            fenced_at: [places(&job.fenced_at), places(&job.back_fenced_at)],
             suspects,
         }
     }
@@ -543,6 +627,25 @@ impl Online {
             (Fault::PublishBeforeCommit, Phase::Drain, Event::Drained) => {
                 return to(Phase::Switch, Effect::Publish(Way::Forward));
             }
+            (Fault::BackWithoutDrain, Phase::FenceBack, Event::FencedAt { .. })
+            | (Fault::BackOnDifference, Phase::DrainBack, Event::Different { .. }) => {
+                return to(Phase::SwitchBack, Effect::CommitShardMap(Way::Back));
+            }
+            (Fault::BackPublishBeforeCommit, Phase::DrainBack, Event::Drained) => {
+                return to(Phase::SwitchBack, Effect::Publish(Way::Back));
+            }
+            (Fault::BackReopenWithoutUnfence, Phase::DrainBack, Event::TooSlow) => {
+                return to(Phase::Watch, Effect::Wait);
+            }
+            (Fault::BackCancelAfterCommit, Phase::PublishBack, Event::CancelRequested { .. }) => {
+                return to(Phase::ReopenBack, Effect::Unfence(Way::Back));
+            }
+            (Fault::FinishOnTheWayBack, Phase::FenceBack, Event::FinishRequested) => {
+                return to(Phase::Finish, Effect::DropSource);
+            }
+            (Fault::ClearBeforeReturn, Phase::DrainBack, Event::Drained) => {
+                return to(Phase::ClearBack, Effect::ClearTargets);
+            }
             (Fault::ClearBeforeUnfence, phase, Event::CancelRequested { .. })
                 if phase.can_cancel() =>
             {
@@ -562,8 +665,9 @@ impl Online {
         let commits = event == Event::Committed;
         let (saved, effect) = self.step(&runner.job, event).ok()?;
         world.journal = saved;
-        world.map_committed |= commits;
-        if matches!(effect, Effect::Wait | Effect::End) {
+        world.map_commits += u8::from(commits);
+        // The run that switches ends there.
+        if matches!(effect, Effect::Wait | Effect::End | Effect::KeepBack) {
             return None;
         }
         runner.job = saved;
@@ -574,11 +678,14 @@ impl Online {
         Some(runner)
     }
 
-    /// Follows every log from the oldest place that a target of it has saved.
-    fn follow(&self, world: &mut World, runner: &mut Runner, who: Claim) -> Option<()> {
+    /// Follows every log of this way from the oldest place that has been saved of it.
+    fn follow(&self, world: &mut World, runner: &mut Runner, who: Claim, way: Way) -> Option<()> {
+        if way == Way::Back && world.is_deaf && self.fault != Fault::MarkerNotAwaited {
+            return None;
+        }
         let mut live = [Stream::default(); SCHEMAS];
-        for (source, stream) in live.iter_mut().enumerate().take(self.sources()) {
-            let begin = self.begin(world, runner, who, source)?;
+        for (instance, stream) in live.iter_mut().enumerate().take(self.followed(way)) {
+            let begin = self.begin(world, runner, who, way, instance)?;
             *stream = Stream {
                 read: begin,
                 at: begin,
@@ -586,18 +693,35 @@ impl Online {
                 ..Stream::default()
             };
         }
-        runner.live = Some(live);
+        runner.live[way as usize] = Some(live);
         Some(())
     }
 
-    fn begin(&self, world: &mut World, runner: &Runner, who: Claim, source: usize) -> Option<u8> {
+    /// As [`Online::follow`], unless it is done.
+    fn ensure(&self, world: &mut World, runner: &mut Runner, who: Claim, way: Way) -> Option<()> {
+        match runner.live[way as usize] {
+            Some(_) => Some(()),
+            None => self.follow(world, runner, who, way),
+        }
+    }
+
+    fn begin(
+        &self,
+        world: &mut World,
+        runner: &Runner,
+        who: Claim,
+        way: Way,
+        instance: usize,
+    ) -> Option<u8> {
+        let end = world.logs[way as usize][instance].len;
         let first = match self.fault {
-            Fault::PositionAfterRows if runner.effect == Effect::CopyLive => world.logs[source].len,
-            _ => runner.job.positions?[source],
+            Fault::PositionAfterRows if runner.effect == Effect::CopyLive => end,
+            Fault::BackFromNow if way == Way::Back => end,
+            _ => runner.job.positions[way as usize]?[instance],
         };
         let mut saved = Vec::new();
-        for target in self.targets_of(source) {
-            let progress = &mut world.progress[source][target];
+        for target in self.targets_of(way, instance) {
+            let progress = &mut world.progress[way as usize][instance][target];
             progress.claim = progress.claim.max(who);
             if progress.claim != who {
                 return None;
@@ -610,27 +734,30 @@ impl Online {
         }
     }
 
-    fn caught_up(&self, runner: &Runner, ends: [u8; SCHEMAS]) -> bool {
-        let Some(live) = &runner.live else {
+    fn caught_up(&self, runner: &Runner, way: Way, ends: [u8; SCHEMAS]) -> bool {
+        let Some(live) = &runner.live[way as usize] else {
             return false;
         };
-        (0..self.sources()).all(|source| live[source].told >= ends[source])
+        (0..self.followed(way)).all(|instance| live[instance].told >= ends[instance])
     }
 
-    fn ends(world: &World) -> [u8; SCHEMAS] {
-        [world.logs[0].len, world.logs[1].len]
+    fn ends(world: &World, way: Way) -> [u8; SCHEMAS] {
+        [
+            world.logs[way as usize][0].len,
+            world.logs[way as usize][1].len,
+        ]
     }
 
     /// Whether the log is between the first change of this table and its commit.
     fn log_writes(&self, world: &World, runner: &Runner, schema: usize) -> bool {
         let source = self.moves[schema].0;
-        let Some(live) = &runner.live else {
+        let Some(live) = &runner.live[0] else {
             return false;
         };
         let stream = &live[source];
+        let log = &world.logs[0][source];
         stream.batch.is_some_and(|(end, _)| {
-            (stream.at..end)
-                .any(|at| world.logs[source].transactions[at as usize].schema as usize == schema)
+            (stream.at..end).any(|at| log.transactions[at as usize].schema as usize == schema)
         })
     }
 
@@ -643,11 +770,29 @@ impl Online {
         runner.at += 1;
         match runner.effect {
             Effect::PrepareTargets => return ends(runner, world, Event::Prepared),
-            Effect::ReadPositions(Way::Forward) => {
-                runner.memo[at] = world.logs[at].len;
-                if at + 1 == self.sources() {
-                    let positions = self.places(runner.memo);
+            Effect::ReadPositions(way) => {
+                if way == Way::Back && at == 0 {
+                    for progress in world.progress[way as usize].as_flattened_mut() {
+                        progress.saved = None;
+                    }
+                }
+                runner.memo[at] = world.logs[way as usize][at].len;
+                if at + 1 == self.followed(way) {
+                    let positions = self.places(way, runner.memo);
                     return ends(runner, world, Event::Located { positions });
+                }
+            }
+            Effect::TryBack => {
+                if self.follow(world, &mut runner, who, Way::Back).is_none() {
+                    return Some(None);
+                }
+                return ends(runner, world, Event::Tried);
+            }
+            // It may end at any time: a person wants it to, or another run asks for the job.
+            Effect::KeepBack if at > 0 => return Some(None),
+            Effect::KeepBack => {
+                if self.follow(world, &mut runner, who, Way::Back).is_none() {
+                    return Some(None);
                 }
             }
             Effect::CopyLive => match at {
@@ -670,7 +815,7 @@ impl Online {
                         .iter()
                         .all(|copier| copier.chunk == Chunk::Done);
                     if at == 1 && (self.fault != Fault::PositionAfterRows || copied) {
-                        if self.follow(world, &mut runner, who).is_none() {
+                        if self.follow(world, &mut runner, who, Way::Forward).is_none() {
                             return Some(None);
                         }
                     } else if copied {
@@ -682,14 +827,14 @@ impl Online {
             },
             Effect::BuildIndexes => {
                 if at == 0 {
-                    if runner.live.is_none() && self.follow(world, &mut runner, who).is_none() {
+                    if self.ensure(world, &mut runner, who, Way::Forward).is_none() {
                         return Some(None);
                     }
-                    runner.memo = Self::ends(world);
+                    runner.memo = Self::ends(world, Way::Forward);
                     return Some(Some(runner));
                 }
                 if at == 1
-                    && !self.caught_up(&runner, runner.memo)
+                    && !self.caught_up(&runner, Way::Forward, runner.memo)
                     && self.fault != Fault::IndexBeforeCatchUp
                 {
                     return None;
@@ -708,19 +853,20 @@ impl Online {
                 }
                 target.has_index = self.unique;
             }
-            Effect::CompareLive(Way::Forward) => {
+            Effect::CompareLive(way) => {
                 // A spoilt row may look right while the transaction that writes it is in the log
                 // and not visible: no comparison of plain reads tells.
                 let in_gap = world.source.iter().any(|table| table.pending.is_some());
                 if in_gap && world.corruptions < self.corruptions {
                     return None;
                 }
-                if runner.live.is_none() && self.follow(world, &mut runner, who).is_none() {
+                if self.ensure(world, &mut runner, who, way).is_none() {
                     return Some(None);
                 }
                 if at == schemas {
-                    let suspects = match self.fault {
-                        Fault::SuspectsForgotten => Vec::new(),
+                    let suspects = match (self.fault, way) {
+                        (Fault::SuspectsForgotten, Way::Forward)
+                        | (Fault::BackSuspectsForgotten, Way::Back) => Vec::new(),
                         _ => self.suspects(runner.memo),
                     };
                     let evidence = vec![
@@ -734,56 +880,61 @@ impl Online {
                 }
                 runner.memo[at] = differing(&world.source[at].rows, &world.target[at].rows);
             }
-            Effect::FenceLive(Way::Forward) => {
-                if runner.live.is_none() && self.follow(world, &mut runner, who).is_none() {
+            Effect::FenceLive(way) => {
+                if self.ensure(world, &mut runner, who, way).is_none() {
                     return Some(None);
                 }
-                let read_first = self.fault == Fault::EndBeforeFence;
+                let read_first = matches!(
+                    (self.fault, way),
+                    (Fault::EndBeforeFence, Way::Forward) | (Fault::BackEndBeforeFence, Way::Back)
+                );
                 let (fence, read) = match read_first {
                     true => (at.checked_sub(1), at == 0),
                     false => (Some(at), at == schemas),
                 };
                 if read {
-                    runner.memo = Self::ends(world);
+                    runner.memo = Self::ends(world, way);
                 }
                 match fence.filter(|schema| *schema < schemas) {
+                    // Renaming waits for open transactions.
+                    Some(schema) if world.source[schema].pending.is_some() => return None,
+                    Some(_) if self.fault == Fault::BackWithoutFence && way == Way::Back => {}
                     Some(schema) => {
-                        let table = &mut world.source[schema];
-                        // Renaming waits for open transactions.
-                        if table.pending.is_some() {
-                            return None;
-                        }
-                        if table.name == Name::Final {
-                            table.name = Name::Hidden;
+                        let name = self.serving(world, way, schema);
+                        if *name == Name::Final {
+                            *name = Name::Hidden;
                         }
                     }
                     None if at >= schemas => {
-                        let positions = self.places(runner.memo);
+                        let positions = self.places(way, runner.memo);
                         return ends(runner, world, Event::FencedAt { positions });
                     }
                     None => {}
                 }
             }
-            Effect::DrainLog(Way::Forward) => {
+            Effect::DrainLog(way) => {
                 if at == 0 {
-                    if runner.live.is_none() && self.follow(world, &mut runner, who).is_none() {
+                    if self.ensure(world, &mut runner, who, way).is_none() {
                         return Some(None);
                     }
                     return Some(Some(runner));
                 }
                 let end = match self.fault {
-                    Fault::DrainToStart => runner.job.positions,
-                    _ => runner.job.fenced_at,
+                    Fault::DrainToStart => runner.job.positions[way as usize],
+                    _ => runner.job.fenced_at[way as usize],
                 };
-                if !self.caught_up(&runner, end?) {
+                if !self.caught_up(&runner, way, end?) {
                     return None;
                 }
-                let differs = (0..schemas).any(|schema| {
-                    let (source, target) = (&world.source[schema], &world.target[schema]);
-                    source.name != Name::Hidden
-                        || target.name != Name::Hidden
-                        || differing(&source.rows, &target.rows) & runner.job.suspects[schema] != 0
-                });
+                let looks = self.fault != Fault::BackWithoutFence || way == Way::Forward;
+                let differs = looks
+                    && (0..schemas).any(|schema| {
+                        let (source, target) = (&world.source[schema], &world.target[schema]);
+                        source.name != Name::Hidden
+                            || target.name != Name::Hidden
+                            || differing(&source.rows, &target.rows) & runner.job.suspects[schema]
+                                != 0
+                    });
                 let event = match differs {
                     false => Event::Drained,
                     true => {
@@ -795,13 +946,23 @@ impl Online {
                 };
                 return ends(runner, world, event);
             }
-            Effect::CommitShardMap(Way::Forward) => return ends(runner, world, Event::Committed),
-            Effect::Publish(Way::Forward) => {
+            Effect::CommitShardMap(way) => {
+                let looks = way == Way::Forward && self.job.keep_source;
+                if looks && self.ensure(world, &mut runner, who, Way::Back).is_none() {
+                    return Some(None);
+                }
+                return ends(runner, world, Event::Committed);
+            }
+            Effect::Publish(way) => {
                 if at == schemas {
                     return ends(runner, world, Event::Published);
                 }
-                if world.target[at].name == Name::Hidden {
-                    world.target[at].name = Name::Final;
+                let name = match way {
+                    Way::Forward => &mut world.target[at].name,
+                    Way::Back => &mut world.source[at].name,
+                };
+                if *name == Name::Hidden {
+                    *name = Name::Final;
                 }
             }
             Effect::DropSource => {
@@ -815,12 +976,13 @@ impl Online {
                 }
                 self.forget_progress(world, at);
             }
-            Effect::Unfence(Way::Forward) => {
+            Effect::Unfence(way) => {
                 if at == schemas {
                     return ends(runner, world, Event::Unfenced);
                 }
-                if world.source[at].name == Name::Hidden {
-                    world.source[at].name = Name::Final;
+                let name = self.serving(world, way, at);
+                if *name == Name::Hidden {
+                    *name = Name::Final;
                 }
             }
             Effect::ClearTargets => {
@@ -832,20 +994,10 @@ impl Online {
                 }
                 self.forget_progress(world, at);
             }
-            // Of the offline protocol, and of a way back.
-            Effect::FenceSource
-            | Effect::CopyRows
-            | Effect::Compare
-            | Effect::TryBack
-            | Effect::KeepUp
-            | Effect::KeepBack
-            | Effect::ReadPositions(Way::Back)
-            | Effect::CompareLive(Way::Back)
-            | Effect::FenceLive(Way::Back)
-            | Effect::DrainLog(Way::Back)
-            | Effect::CommitShardMap(Way::Back)
-            | Effect::Publish(Way::Back)
-            | Effect::Unfence(Way::Back) => return None,
+            // Of the offline protocol, and of one that waits for a person.
+            Effect::FenceSource | Effect::CopyRows | Effect::Compare | Effect::KeepUp => {
+                return None;
+            }
             Effect::Wait | Effect::End => return Some(None),
         }
         Some(Some(runner))
@@ -855,10 +1007,21 @@ impl Online {
         let target = &mut world.target[schema];
         target.claim = Claim::Older;
         (target.next, target.done) = (0, false);
-        world.progress[self.moves[schema].0][self.moves[schema].1] = Progress {
-            claim: Claim::Older,
-            saved: None,
-        };
+        for way in [Way::Forward, Way::Back] {
+            let (from, to) = (self.from(way, schema), self.to(way, schema));
+            world.progress[way as usize][from][to] = Progress {
+                claim: Claim::Older,
+                saved: None,
+            };
+        }
+    }
+
+    /// The table whose writers a fence of this way refuses.
+    fn serving<'a>(&self, world: &'a mut World, way: Way, schema: usize) -> &'a mut Name {
+        match way {
+            Way::Forward => &mut world.source[schema].name,
+            Way::Back => &mut world.target[schema].name,
+        }
     }
 
     /// The next part of a table's copy.
@@ -992,8 +1155,8 @@ impl Online {
     }
 
     fn arrive(&self, world: &World, mut runner: Runner, source: usize) -> Option<After> {
-        let live = runner.live.as_mut()?;
-        let log = &world.logs[source];
+        let live = runner.live[0].as_mut()?;
+        let log = &world.logs[0][source];
         if live[source].read == log.len {
             return None;
         }
@@ -1005,25 +1168,25 @@ impl Online {
         Some(Some(runner))
     }
 
-    /// Applies a batch on the next target that it concerns, in a transaction with the position.
+    /// Applies a batch on the next instance that it concerns, in a transaction with the position.
     fn apply(
         &self,
         world: &mut World,
         mut runner: Runner,
         who: Claim,
-        source: usize,
+        (way, source): (Way, usize),
         end: u8,
     ) -> Option<After> {
-        let mut live = runner.live?;
+        let mut live = runner.live[way as usize]?;
         let stream = &mut live[source];
         let (end, had) = stream.batch.unwrap_or((end, 0));
-        let log = world.logs[source];
+        let log = world.logs[way as usize][source];
         if end <= stream.at || end > log.len {
             return None;
         }
         let batch = &log.transactions[stream.at as usize..end as usize];
         let begins = stream.batch.is_none();
-        if begins && self.fault != Fault::NoGate {
+        if begins && way == Way::Forward && self.fault != Fault::NoGate {
             let is_held = batch.iter().any(|transaction| {
                 matches!(
                     runner.copiers[transaction.schema as usize].chunk,
@@ -1037,18 +1200,18 @@ impl Online {
         if begins && self.fault == Fault::TouchedWhenApplied {
             batch.iter().for_each(|one| touch(&mut runner, one));
         }
-        let targets = self.targets_of(source);
+        let targets = self.targets_of(way, source);
         // What is not of a target, or there already, opens no transaction there.
         let concerned = |world: &World, target: usize| -> Vec<Transaction> {
             let has = match self.fault {
                 Fault::ReplayToAll => None,
-                _ => world.progress[source][target].saved,
+                _ => world.progress[way as usize][source][target].saved,
             };
             batch
                 .iter()
                 .zip(stream.at..)
                 .filter(|(transaction, at)| {
-                    self.moves[transaction.schema as usize].1 == target
+                    self.to(way, transaction.schema as usize) == target
                         && has.is_none_or(|has| *at >= has)
                 })
                 .map(|(transaction, _)| *transaction)
@@ -1063,29 +1226,36 @@ impl Online {
         let more = left.next().map(|(_, index, _)| index);
         drop(left);
         if let Some((target, index, transactions)) = next {
-            let progress = world.progress[source][target];
-            if progress.claim != who && self.fault != Fault::StaleLog {
+            let progress = world.progress[way as usize][source][target];
+            let ignores = matches!(
+                (self.fault, way),
+                (Fault::StaleLog, Way::Forward) | (Fault::StaleBack, Way::Back)
+            );
+            if progress.claim != who && !ignores {
                 return Some(None);
             }
             let apart = matches!(
-                self.fault,
-                Fault::PositionBeforeRows | Fault::RowsBeforePosition
+                (self.fault, way),
+                (
+                    Fault::PositionBeforeRows | Fault::RowsBeforePosition,
+                    Way::Forward
+                ) | (Fault::BackPositionBeforeRows, Way::Back)
             );
             let (mut rows, mut position) = (true, true);
             if apart {
-                rows = stream.halfway == (self.fault == Fault::PositionBeforeRows);
+                rows = stream.halfway == (self.fault != Fault::RowsBeforePosition);
                 position = !rows;
                 stream.halfway = !stream.halfway;
             }
-            if rows && !self.apply_to(world, &transactions) {
+            if rows && !self.apply_to(world, way, &transactions) {
                 return Some(None);
             }
             if position {
-                world.progress[source][target].saved = Some(end);
+                world.progress[way as usize][source][target].saved = Some(end);
             }
             if stream.halfway {
                 stream.batch = Some((end, index));
-                runner.live = Some(live);
+                runner.live[way as usize] = Some(live);
                 return Some(Some(runner));
             }
         }
@@ -1095,12 +1265,12 @@ impl Online {
             stream.told = end;
             stream.read = stream.read.max(end);
         }
-        runner.live = Some(live);
+        runner.live[way as usize] = Some(live);
         Some(Some(runner))
     }
 
     /// The real batches, as the server takes them. Whether it did.
-    fn apply_to(&self, world: &mut World, transactions: &[Transaction]) -> bool {
+    fn apply_to(&self, world: &mut World, way: Way, transactions: &[Transaction]) -> bool {
         let mut changes = Vec::new();
         for transaction in transactions {
             changes.extend(self.changes(transaction));
@@ -1110,22 +1280,26 @@ impl Online {
                 .shapes
                 .iter()
                 .position(|shape| Arc::ptr_eq(shape, &batch.table));
-            let target = &mut world.target[schema.unwrap()];
-            // There is no such table.
-            if target.name != Name::Hidden {
+            let schema = schema.unwrap();
+            let (source, target) = (&mut world.source[schema], &mut world.target[schema]);
+            let (name, rows, has_index) = match way {
+                Way::Forward => (target.name, &mut target.rows, target.has_index),
+                Way::Back => (source.name, &mut source.rows, self.unique),
+            };
+            // There is no such table; a stale run that ignores that it is one finds another.
+            if name != Name::Hidden && self.fault != Fault::StaleBack {
                 return false;
             }
             for key in &batch.deletes {
-                target.rows[number(&key[0])] = 0;
+                rows[number(&key[0])] = 0;
             }
             for row in &batch.inserts {
                 let (key, version) = (number(&row[0]), number(&row[1]) as u8);
-                let is_there = target.has_index && target.rows.contains(&version);
-                if target.rows[key] != 0 || is_there {
+                if rows[key] != 0 || has_index && rows.contains(&version) {
                     world.clash = true;
                     return false;
                 }
-                target.rows[key] = version;
+                rows[key] = version;
             }
         }
         true
@@ -1161,21 +1335,25 @@ impl Online {
         match act {
             Act::Main => self.main(world, runner, who),
             Act::TooSlow => {
-                if runner.effect != Effect::DrainLog(Way::Forward)
-                    || runner.at == 0
-                    || world.deadlines == 0
-                {
-                    return None;
-                }
-                world.deadlines -= 1;
-                Some(self.finish(world, runner, who, Event::TooSlow))
+                let event = match runner.effect {
+                    Effect::DrainLog(_) if runner.at > 0 => Event::TooSlow,
+                    Effect::FenceLive(_) | Effect::CommitShardMap(_) => Event::Hindered {
+                        reason: String::new(),
+                    },
+                    _ => return None,
+                };
+                world.deadlines = world.deadlines.checked_sub(1)?;
+                Some(self.finish(world, runner, who, event))
             }
             Act::Chunk(schema) => self.chunk(world, runner, who, schema.into()),
             Act::Arrive(source) => self.arrive(world, runner, source.into()),
-            Act::Apply(source, end) => self.apply(world, runner, who, source.into(), end),
-            Act::SaveIdle(source, target) => {
-                let stream = &runner.live?[source as usize];
-                let progress = &mut world.progress[source as usize][target as usize];
+            Act::Apply(way, instance, end) => {
+                self.apply(world, runner, who, (way, instance.into()), end)
+            }
+            Act::SaveIdle(way, instance, target) => {
+                let stream = &runner.live[way as usize]?[instance as usize];
+                let progress =
+                    &mut world.progress[way as usize][instance as usize][target as usize];
                 if stream.batch.is_some()
                     || stream.at == 0
                     || progress.saved.unwrap_or(0) >= stream.at
@@ -1188,24 +1366,24 @@ impl Online {
                 progress.saved = Some(stream.at);
                 Some(Some(runner))
             }
-            Act::Idle(source) => {
-                let stream = &mut runner.live.as_mut()?[source as usize];
-                let has_all = stream.at == world.logs[source as usize].len;
+            Act::Idle(way, instance) => {
+                let stream = &mut runner.live[way as usize].as_mut()?[instance as usize];
+                let has_all = stream.at == world.logs[way as usize][instance as usize].len;
                 if stream.batch.is_some() || !has_all || stream.told == stream.at {
                     return None;
                 }
                 stream.told = stream.at;
                 Some(Some(runner))
             }
-            Act::Break(source) => {
-                if world.breaks == 0 || runner.live.is_none() {
+            Act::Break(way, instance) => {
+                if world.breaks == 0 || runner.live[way as usize].is_none() {
                     return None;
                 }
                 world.breaks -= 1;
-                let Some(begin) = self.begin(world, &runner, who, source.into()) else {
+                let Some(begin) = self.begin(world, &runner, who, way, instance.into()) else {
                     return Some(None);
                 };
-                let stream = &mut runner.live.as_mut()?[source as usize];
+                let stream = &mut runner.live[way as usize].as_mut()?[instance as usize];
                 // Those who wait are not told that what they waited for is applied once more.
                 *stream = Stream {
                     read: begin,
@@ -1223,40 +1401,58 @@ impl Online {
         let copies = runner.effect == Effect::CopyLive;
         if who == Claim::Current || self.fault == Fault::SaveWithoutEpoch {
             acts.push(Act::Main);
-            if world.deadlines > 0 && runner.effect == Effect::DrainLog(Way::Forward) {
+            let waited_for = matches!(
+                runner.effect,
+                Effect::FenceLive(_) | Effect::DrainLog(_) | Effect::CommitShardMap(_)
+            );
+            if world.deadlines > 0 && waited_for {
                 acts.push(Act::TooSlow);
             }
         }
         if copies {
             acts.extend((0..self.schemas() as u8).map(Act::Chunk));
         }
-        let Some(live) = &runner.live else {
+        for way in [Way::Forward, Way::Back] {
+            self.acts_of_streams(world, runner, way, copies, acts);
+        }
+    }
+
+    fn acts_of_streams(
+        &self,
+        world: &World,
+        runner: &Runner,
+        way: Way,
+        copies: bool,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some(live) = &runner.live[way as usize] else {
             return;
         };
-        for (source, stream) in live.iter().enumerate().take(self.sources()) {
-            let (len, at) = (world.logs[source].len, source as u8);
+        for (instance, stream) in live.iter().enumerate().take(self.followed(way)) {
+            let (len, at) = (world.logs[way as usize][instance].len, instance as u8);
             // When something arrives matters to chunks only.
             let until = if copies { stream.read } else { len };
             if copies && stream.read < len {
                 acts.push(Act::Arrive(at));
             }
             if stream.batch.is_some() {
-                acts.push(Act::Apply(at, 0));
+                acts.push(Act::Apply(way, at, 0));
             } else if stream.at < until {
-                acts.push(Act::Apply(at, stream.at + 1));
+                acts.push(Act::Apply(way, at, stream.at + 1));
                 if until > stream.at + 1 {
-                    acts.push(Act::Apply(at, until));
+                    acts.push(Act::Apply(way, at, until));
                 }
             }
             if stream.at == len && stream.told != len {
-                acts.push(Act::Idle(at));
+                acts.push(Act::Idle(way, at));
             }
-            let targets = self.targets_of(source);
+            let targets = self.targets_of(way, instance);
             if targets.len() > 1 {
-                acts.extend(targets.iter().map(|to| Act::SaveIdle(at, *to as u8)));
+                let save = |to: &usize| Act::SaveIdle(way, at, *to as u8);
+                acts.extend(targets.iter().map(save));
             }
             if world.breaks > 0 {
-                acts.push(Act::Break(at));
+                acts.push(Act::Break(way, at));
             }
         }
     }
@@ -1273,8 +1469,18 @@ impl Online {
         }
     }
 
-    fn write(&self, table: &Table, write: Write, version: u8) -> Option<Rows> {
-        let mut rows = table.rows;
+    fn log(&self, world: &mut World, way: Way, schema: u8, before: Rows, after: Rows) {
+        let log = &mut world.logs[way as usize][self.from(way, schema as usize)];
+        log.transactions[log.len as usize] = Transaction {
+            schema,
+            before,
+            after,
+        };
+        log.len += 1;
+    }
+
+    fn write(&self, rows: &Rows, write: Write, version: u8) -> Option<Rows> {
+        let mut rows = *rows;
         match write {
             Write::Put(key) => rows[key as usize] = version,
             Write::Delete(key) => {
@@ -1297,7 +1503,7 @@ impl Online {
     fn leads_on(&self, saved: &Saved) -> bool {
         match self.step(saved, Event::Resumed) {
             Ok((_, Effect::End)) => saved.phase.is_over(),
-            Ok((_, Effect::Wait)) => self
+            Ok((_, Effect::Wait | Effect::KeepBack)) => self
                 .step(saved, Event::FinishRequested)
                 .is_ok_and(|(_, effect)| effect != Effect::Wait),
             Ok(_) => true,
@@ -1353,7 +1559,7 @@ fn end_of(copier: &mut Copier) -> HashSet<RowKey> {
 }
 
 fn claims(world: &mut World, to: impl Fn(Claim) -> Claim) {
-    for progress in world.progress.as_flattened_mut() {
+    for progress in world.progress.as_flattened_mut().as_flattened_mut() {
         progress.claim = to(progress.claim);
     }
     for target in &mut world.target {
@@ -1402,13 +1608,28 @@ impl Model for Online {
             claim: Claim::Older,
             saved: None,
         };
+        let (mut journal, mut target) = (self.saved(&self.job), [absent(); SCHEMAS]);
+        if self.is_copied {
+            journal.phase = Phase::LocateBack;
+            journal.positions[0] = Some([0; SCHEMAS]);
+            for (schema, copy) in target.iter_mut().enumerate().take(self.schemas()) {
+                *copy = Copy {
+                    name: Name::Hidden,
+                    rows: rows(schema),
+                    has_index: self.unique,
+                    claim: Claim::Older,
+                    next: KEYS as u8,
+                    done: true,
+                };
+            }
+        }
         vec![World {
-            journal: self.saved(&self.job),
-            map_committed: false,
+            journal,
+            map_commits: 0,
             source: [table(0), table(1)],
-            target: [absent(); SCHEMAS],
-            progress: [[progress; SCHEMAS]; SCHEMAS],
-            logs: [Log::default(); SCHEMAS],
+            target,
+            progress: [[[progress; SCHEMAS]; SCHEMAS]; 2],
+            logs: [[Log::default(); SCHEMAS]; 2],
             expected: [rows(0), rows(1)],
             runner: None,
             stale: None,
@@ -1418,6 +1639,9 @@ impl Model for Online {
             breaks: self.breaks,
             deadlines: self.deadlines,
             corruptions: self.corruptions,
+            rollbacks: self.rollbacks,
+            is_deaf: false,
+            deafs: self.deafs,
             clash: false,
             false_difference: false,
         }]
@@ -1440,11 +1664,26 @@ impl Model for Online {
                 }
             }
             if world.writes > 0 && world.target[schema].name == Name::Final {
-                actions.push(Action::WriteTarget(at));
+                for key in 0..self.keys as u8 {
+                    actions.push(Action::WriteTarget(at, Write::Put(key)));
+                    if self.deletes && self.rollbacks > 0 {
+                        actions.push(Action::WriteTarget(at, Write::Delete(key)));
+                    }
+                }
             }
-            if world.corruptions > 0 && world.journal.phase == Phase::LiveCopy {
+            let spoils = match self.compares {
+                true => Phase::Watch,
+                false => Phase::LiveCopy,
+            };
+            if world.corruptions > 0 && world.journal.phase == spoils {
                 actions.push(Action::Corrupt(at));
             }
+        }
+        if world.deafs > 0 && world.journal.phase == Phase::TryBack {
+            actions.push(Action::Deafen);
+        }
+        if (world.runner.is_none() || world.takeovers > 0) && world.rollbacks > 0 {
+            actions.push(Action::Start(Ask::Rollback));
         }
         if world.runner.is_none() || world.takeovers > 0 {
             actions.push(Action::Start(Ask::Resume));
@@ -1473,15 +1712,10 @@ impl Model for Online {
             Action::Write(schema, write) => {
                 let table = &mut world.source[schema as usize];
                 let version = 2 + self.writes - world.writes;
-                let after = self.write(table, write, version)?;
+                let after = self.write(&table.rows, write, version)?;
                 table.pending = Some(after);
-                let log = &mut world.logs[self.moves[schema as usize].0];
-                log.transactions[log.len as usize] = Transaction {
-                    schema,
-                    before: table.rows,
-                    after,
-                };
-                log.len += 1;
+                let before = table.rows;
+                self.log(&mut world, Way::Forward, schema, before, after);
                 world.writes -= 1;
             }
             Action::Visible(schema) => {
@@ -1489,11 +1723,19 @@ impl Model for Online {
                 table.rows = table.pending.take()?;
                 world.expected[schema as usize] = table.rows;
             }
-            Action::WriteTarget(schema) => {
+            // In the log, visible and acknowledged at once: no chunk is read there.
+            Action::WriteTarget(schema, write) => {
                 let version = 2 + self.writes - world.writes;
-                world.target[schema as usize].rows[0] = version;
-                world.expected[schema as usize][0] = version;
+                let before = world.target[schema as usize].rows;
+                let after = self.write(&before, write, version)?;
+                world.target[schema as usize].rows = after;
+                world.expected[schema as usize] = after;
+                self.log(&mut world, Way::Back, schema, before, after);
                 world.writes -= 1;
+            }
+            Action::Deafen => {
+                world.deafs -= 1;
+                world.is_deaf = true;
             }
             Action::Start(ask) => {
                 let event = match ask {
@@ -1502,6 +1744,9 @@ impl Model for Online {
                         abandon: Vec::new(),
                     },
                     Ask::Finish => Event::FinishRequested,
+                    Ask::Rollback => Event::RollbackRequested {
+                        compare: self.compares,
+                    },
                 };
                 let (job, effect) = self.step(&world.journal, event).ok()?;
                 if let Some(runner) = world.runner.take() {
@@ -1514,6 +1759,7 @@ impl Model for Online {
                     world.stale = Some(runner);
                 }
                 world.journal = job;
+                world.rollbacks -= u8::from(ask == Ask::Rollback);
                 if matches!(effect, Effect::Wait | Effect::End) {
                     return None;
                 }
@@ -1522,7 +1768,7 @@ impl Model for Online {
                     effect,
                     at: 0,
                     memo: [0; SCHEMAS],
-                    live: None,
+                    live: [None; 2],
                     copiers: [Copier::default(); SCHEMAS],
                 });
             }
@@ -1546,11 +1792,18 @@ impl Model for Online {
             }
             Action::StaleEnds => end_stale(&mut world),
             Action::Corrupt(schema) => {
-                let target = &mut world.target[schema as usize];
-                if target.name != Name::Hidden || target.rows[0] == 0 {
+                let (source, target) = (
+                    &mut world.source[schema as usize],
+                    &mut world.target[schema as usize],
+                );
+                let (name, rows) = match self.compares {
+                    true => (source.name, &mut source.rows),
+                    false => (target.name, &mut target.rows),
+                };
+                if name != Name::Hidden || rows[0] == 0 {
                     return None;
                 }
-                target.rows[0] = 0;
+                rows[0] = 0;
                 world.corruptions -= 1;
             }
         }
@@ -1586,7 +1839,7 @@ impl Model for Online {
             Property::always(
                 "the phase says whether the map is committed",
                 |_, world: &World| {
-                    (world.journal.phase.owner() == Owner::Target) == world.map_committed
+                    (world.journal.phase.owner() == Owner::Target) == (world.map_commits == 1)
                 },
             ),
             Property::always(
@@ -1609,7 +1862,7 @@ impl Model for Online {
                     };
                     match world.journal.phase {
                         Phase::Done => all(Name::Absent, Name::Final),
-                        Phase::Cancelled => all(Name::Final, Name::Absent),
+                        Phase::Cancelled | Phase::RolledBack => all(Name::Final, Name::Absent),
                         _ => true,
                     }
                 },
@@ -1634,14 +1887,36 @@ impl Model for Online {
             Property::sometimes("it finishes with every write", |_, world: &World| {
                 world.journal.phase == Phase::Done && world.writes == 0
             }),
-            Property::sometimes("a chunk leaves out a row", |model: &Self, world: &World| {
-                world.runner.is_some_and(|runner| {
-                    (0..model.schemas()).any(|schema| {
-                        matches!(runner.copiers[schema].chunk, Chunk::Decided(Some((_, 0))))
-                    })
-                })
-            }),
         ];
+        if !self.is_copied {
+            properties.push(Property::sometimes(
+                "a chunk leaves out a row",
+                |model: &Self, world: &World| {
+                    world.runner.is_some_and(|runner| {
+                        (0..model.schemas()).any(|schema| {
+                            matches!(runner.copiers[schema].chunk, Chunk::Decided(Some((_, 0))))
+                        })
+                    })
+                },
+            ));
+        }
+        if self.rollbacks > 0 {
+            properties.push(Property::always(
+                "what has switched can go back",
+                |_, world: &World| world.journal.phase.owner() == Owner::Source || !world.is_deaf,
+            ));
+            properties.push(Property::sometimes(
+                "it goes back with what was written to the target",
+                |_, world: &World| {
+                    world.journal.phase == Phase::RolledBack
+                        && world.logs[1].iter().any(|log| log.len > 0)
+                },
+            ));
+            properties.push(Property::sometimes(
+                "it stays after a way back was taken back",
+                |_, world: &World| world.journal.phase == Phase::Done && world.rollbacks == 0,
+            ));
+        }
         if self.looks_for_stuck {
             properties.push(Property::always(
                 "a run waits only for what comes",
@@ -1655,7 +1930,7 @@ impl Model for Online {
                     let mut acts = Vec::new();
                     model.acts(world, runner, Claim::Current, &mut acts);
                     acts.into_iter()
-                        .filter(|act| !matches!(act, Act::TooSlow | Act::Break(_)))
+                        .filter(|act| !matches!(act, Act::TooSlow | Act::Break(..)))
                         .any(|act| {
                             let mut world = *world;
                             model
@@ -1669,7 +1944,7 @@ impl Model for Online {
             properties.push(Property::sometimes(
                 "it is taken back from the fence",
                 |_, world: &World| {
-                    world.journal.phase == Phase::Cancelled && world.journal.fenced_at.is_some()
+                    world.journal.phase == Phase::Cancelled && world.journal.fenced_at[0].is_some()
                 },
             ));
         }
@@ -1683,7 +1958,11 @@ impl Model for Online {
             properties.push(Property::sometimes(
                 "a spoilt copy is seen behind the fence",
                 |model: &Self, world: &World| {
-                    world.journal.phase == Phase::Reopen && world.deadlines == model.deadlines
+                    let opened = match model.compares {
+                        true => Phase::ReopenBack,
+                        false => Phase::Reopen,
+                    };
+                    world.journal.phase == opened && world.deadlines == model.deadlines
                 },
             ));
         }
@@ -1709,6 +1988,8 @@ const NEXT: &str = "an unfinished job has a next step";
 const OPEN: &str = "a phase that hides nothing keeps nobody from the owner";
 const WHO: &str = "who accepts writes is the owner";
 const REST: &str = "a finished job leaves nothing over";
+const TWO: &str = "never two owners that accept writes";
+const WAY: &str = "what has switched can go back";
 
 /// Each fault, what it breaks and in how many actions at least.
 const FAULTS: &[(Fault, &str, usize)] = &[
@@ -1742,7 +2023,35 @@ const FAULTS: &[(Fault, &str, usize)] = &[
     (Fault::PublishBeforeCommit, WHO, 22),
     (Fault::ClearBeforeUnfence, OPEN, 20),
     (Fault::SaveWithoutEpoch, REST, 9),
+    (Fault::BackFromNow, OWNER, 34),
+    (Fault::MarkerNotAwaited, WAY, 26),
+    (Fault::BackPositionBeforeRows, OWNER, 35),
+    (Fault::StaleBack, OWNER, 42),
+    (Fault::BackWithoutFence, TWO, 34),
+    (Fault::BackEndBeforeFence, OWNER, 35),
+    (Fault::BackWithoutDrain, OWNER, 32),
+    (Fault::BackOnDifference, OWNER, 36),
+    (Fault::BackSuspectsForgotten, OWNER, 36),
+    (Fault::BackPublishBeforeCommit, WHO, 33),
+    (Fault::BackReopenWithoutUnfence, OPEN, 32),
+    (Fault::BackCancelAfterCommit, PHASE, 35),
+    (Fault::FinishOnTheWayBack, OPEN, 31),
+    (Fault::ClearBeforeReturn, PHASE, 32),
 ];
+
+/// A world with a way back, one write and one row to a table.
+fn back(fault: Fault, moves: &'static [(usize, usize)]) -> Online {
+    let mut online = Online {
+        rollbacks: 1,
+        writes: 1,
+        keys: 1,
+        deletes: false,
+        unique: false,
+        ..online(fault, moves)
+    };
+    online.job.keep_source = true;
+    online
+}
 
 /// The fault in a world that is enough for it.
 fn with(fault: Fault) -> Online {
@@ -1790,6 +2099,36 @@ fn with(fault: Fault) -> Online {
             writes: 1,
             ..one
         },
+        Fault::BackPositionBeforeRows
+        | Fault::BackCancelAfterCommit
+        | Fault::FinishOnTheWayBack => Online {
+            crashes: 1,
+            ..back(fault, ONE)
+        },
+        Fault::StaleBack => Online {
+            takeovers: 1,
+            writes: 2,
+            ..back(fault, ONE)
+        },
+        Fault::BackReopenWithoutUnfence => Online {
+            deadlines: 1,
+            ..back(fault, ONE)
+        },
+        Fault::MarkerNotAwaited => Online {
+            deafs: 1,
+            ..back(fault, ONE)
+        },
+        Fault::BackOnDifference | Fault::BackSuspectsForgotten => Online {
+            corruptions: 1,
+            compares: true,
+            ..back(fault, ONE)
+        },
+        Fault::BackFromNow
+        | Fault::BackWithoutFence
+        | Fault::BackEndBeforeFence
+        | Fault::BackWithoutDrain
+        | Fault::BackPublishBeforeCommit
+        | Fault::ClearBeforeReturn => back(fault, ONE),
         Fault::SuspectsForgotten | Fault::SwitchOnDifference => Online {
             corruptions: 1,
             writes: 1,
@@ -1960,9 +2299,79 @@ fn an_online_move_keeps_every_promise() {
             ..small(PAIR)
         },
     );
+    let back = |moves| back(Fault::None, moves);
+    search(
+        "back: two writes, two rows, a crash, a late drain",
+        Online {
+            writes: 2,
+            keys: 2,
+            deletes: true,
+            unique: true,
+            crashes: 1,
+            deadlines: 1,
+            ..back(ONE)
+        },
+    );
+    search(
+        "back: a takeover",
+        Online {
+            writes: 2,
+            takeovers: 1,
+            ..back(ONE)
+        },
+    );
+    search(
+        "back: a spoilt source",
+        Online {
+            corruptions: 1,
+            compares: true,
+            deafs: 1,
+            crashes: 1,
+            ..back(ONE)
+        },
+    );
+    search(
+        "back: two sources, two targets, three writes, two crashes, a late drain",
+        Online {
+            writes: 3,
+            crashes: 2,
+            deadlines: 1,
+            is_copied: true,
+            ..back(PAIR)
+        },
+    );
+    search(
+        "back: two sources, one target, a crash, a broken stream",
+        Online {
+            writes: 3,
+            crashes: 1,
+            breaks: 1,
+            is_copied: true,
+            ..back(JOIN)
+        },
+    );
     if !is_large {
         return;
     }
+    search(
+        "large, back: two sources, two targets, a crash, a late drain",
+        Online {
+            writes: 2,
+            crashes: 1,
+            deadlines: 1,
+            ..back(PAIR)
+        },
+    );
+    search(
+        "large, back: two sources, one target, three writes, two crashes, a takeover",
+        Online {
+            writes: 3,
+            crashes: 2,
+            takeovers: 1,
+            is_copied: true,
+            ..back(JOIN)
+        },
+    );
     search(
         "large: three writes, two crashes",
         Online {
