@@ -378,6 +378,21 @@ on_each_engine! {
         assert!(found[0].starts_with("failure full: "), "{found:?}");
         let found = findings(&fleet.json(&["check", "--capacity", "--exact", "--max-rows-per-table", &later, "--horizon", "12mo", "--fail", "3mo"], 0));
         assert!(found.iter().any(|found| found.starts_with("warning full_soon: ") && found.contains(&format!("{schema}.{table} is full on "))), "{found:?}");
+        // The thresholds can stand in the file; a flag counts before them.
+        let plain = std::fs::read_to_string(fleet.path("topology.yaml")).unwrap();
+        let section = format!("check:\n  fail: 3mo\n  warn: 12mo\n  rows_per_table: {later}\n");
+        std::fs::write(fleet.path("topology.yaml"), format!("{section}{plain}")).unwrap();
+        let report = fleet.json(&["check", "--capacity", "--exact"], 0);
+        assert_eq!(report["capacity"]["held_to"]["rows_per_table"].to_string(), later);
+        assert_eq!(report["capacity"]["held_to"]["fail"], "3mo");
+        let found = findings(&report);
+        assert!(found.iter().any(|found| found.starts_with("warning full_soon: ")), "{found:?}");
+        let found = findings(&fleet.json(&["check", "--capacity", "--exact", "--fail", "12mo"], 1));
+        assert!(found[0].starts_with("failure full: "), "{found:?}");
+        fleet.json(&["check", "--capacity", "--exact", "--max-rows-per-table", "5M"], 0);
+        // It is no part of what is in force, and no drift.
+        fleet.json(&["check", "--live", "--drift"], 0);
+        std::fs::write(fleet.path("topology.yaml"), plain).unwrap();
         // What is full already is a failure whatever the growth.
         let found = findings(&fleet.json(&["check", "--capacity", "--exact", "--max-rows-per-table", "10"], 1));
         assert!(found.iter().filter(|found| found.starts_with("failure full: ")).count() >= 5, "{found:?}");
@@ -468,7 +483,7 @@ on_each_engine! {
                      GRANT SELECT ON `user_center_05`.`member_company_05` TO 'auditor'@'%'; on rds-1
           capacity  ERROR    fullest: [table] ([fill]); rows counted, growth unknown: the user may not read the history
             ERROR    user_center_04.email_verify_04, user_center_04.member_04, user_center_04.member_address_04 and 8 more on rds-1 cannot be measured with the user's rights
-                     GRANT SELECT on them to the user
+                     GRANT SELECT ON `user_center_04`.`email_verify_04` TO 'auditor'@'%', and likewise on the others
             warning  the history of capacity on rds-1 cannot be read with the user's rights
                      GRANT CREATE, SELECT, INSERT ON `_shardctl`.* TO 'auditor'@'%', or name a file with --history FILE
         --

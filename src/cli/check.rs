@@ -16,7 +16,7 @@ use crate::report::check::junit::junit;
 use crate::report::check::{Case, Check, CheckReport, CheckRun, Finding, Level};
 use crate::run::check::{CONNECTIONS_MAX, Checked, History, Options, check, file_run, routing_run};
 use crate::topology::Topology;
-use crate::topology::capacity::{Horizon, Limits, Stated};
+use crate::topology::capacity::{Horizon, Limits, Stated, Thresholds};
 use crate::topology::file::Problems;
 use crate::topology::file::places::{LineColumn, places};
 use crate::topology::plan::quantity::{Count, Size};
@@ -70,19 +70,19 @@ struct CapacityArgs {
     /// Count the rows instead of taking the servers' estimates
     #[arg(long)]
     exact: bool,
-    /// How long the capacity must hold: 12mo, 2y, 6w or 90d
-    #[arg(long, value_name = "TIME", default_value = "12mo")]
-    horizon: Horizon,
+    /// How long the capacity must hold: 12mo, 2y, 6w or 90d [default: the file's, or 12mo]
+    #[arg(long, value_name = "TIME")]
+    horizon: Option<Horizon>,
     /// What is full sooner is warned of [default: the horizon]
     #[arg(long, value_name = "TIME")]
     warn: Option<Horizon>,
     /// What is full sooner is a failure [default: the horizon]
     #[arg(long, value_name = "TIME")]
     fail: Option<Horizon>,
-    /// Rows that a physical table should not pass
-    #[arg(long, value_name = "ROWS", default_value = "5M")]
-    max_rows_per_table: Count,
-    /// Bytes that the schemas of an instance should not pass
+    /// Rows that a physical table should not pass [default: the file's, or 5M]
+    #[arg(long, value_name = "ROWS")]
+    max_rows_per_table: Option<Count>,
+    /// Bytes that the schemas of an instance should not pass [default: the file's, or any]
     #[arg(long, value_name = "SIZE")]
     max_bytes_per_instance: Option<Size>,
     /// Growth where it was not measured: rows a year of all sharded tables, or of one (can be
@@ -105,7 +105,7 @@ struct CapacityArgs {
 pub async fn run(cx: &mut Context, args: CheckArgs) -> Result<Outcome> {
     let started = Instant::now();
     let checks = checks(&args);
-    let limits = limits(&args.capacity_args)?;
+    let flags = thresholds(&args.capacity_args)?;
     outputs(cx, &args)?;
     let text = topology_text(&cx.global.topology)?;
     let path = cx.global.topology.display().to_string();
@@ -121,6 +121,7 @@ pub async fn run(cx: &mut Context, args: CheckArgs) -> Result<Outcome> {
             return Err(problems.into_error(&path, &text));
         }
     };
+    let limits = limits(&flags, &topology.check)?;
     stated(&args.capacity_args.rows_per_year, &topology)?;
     let places = places(&text);
     let mut runs = vec![file_run(&topology, &path, started)];
@@ -213,8 +214,9 @@ fn checks(args: &CheckArgs) -> BTreeSet<Check> {
     asked
 }
 
-fn limits(args: &CapacityArgs) -> Result<Limits> {
-    if args.max_rows_per_table.0 == 0 {
+/// What the flags say of the limits.
+fn thresholds(args: &CapacityArgs) -> Result<Thresholds> {
+    if args.max_rows_per_table.is_some_and(|rows| rows.0 == 0) {
         return Err(Error::usage(
             "a table must hold at least one row: --max-rows-per-table is 0",
         ));
@@ -224,30 +226,29 @@ fn limits(args: &CapacityArgs) -> Result<Limits> {
             "an instance must hold something: --max-bytes-per-instance is 0",
         ));
     }
-    let fail = args.fail.unwrap_or(args.horizon);
-    // A warning that comes after the failure would never be seen.
-    let warn = args.warn.unwrap_or(match args.fail {
-        Some(fail) if is_longer(fail, args.horizon) => fail,
-        _ => args.horizon,
-    });
-    if is_longer(fail, warn) {
-        return Err(Error::usage(format!(
-            "--warn {warn} is sooner than --fail {fail}: nothing would ever be warned of"
-        ))
-        .next("give --warn the longer time"));
-    }
-    Ok(Limits {
-        rows_per_table: args.max_rows_per_table.0,
+    Ok(Thresholds {
+        horizon: args.horizon,
+        warn: args.warn,
+        fail: args.fail,
+        rows_per_table: args.max_rows_per_table.map(|rows| rows.0),
         bytes_per_instance: args.max_bytes_per_instance.map(|size| size.0),
-        fail,
-        warn,
     })
 }
 
-fn is_longer(a: Horizon, b: Horizon) -> bool {
-    // Any day tells months from days well enough; this one has the calendar before it.
-    let day = jiff::civil::date(2026, 1, 1);
-    a.end(day) > b.end(day)
+/// The limits of the flags, and of the file what they do not say.
+fn limits(flags: &Thresholds, file: &Thresholds) -> Result<Limits> {
+    flags.clone().or(file).limits().map_err(|fault| {
+        let named = |name: &str, flag: Option<Horizon>, time: Horizon| match flag {
+            Some(_) => format!("--{name} {time}"),
+            None => format!("{name} {time}"),
+        };
+        Error::usage(format!(
+            "{} is sooner than {}: nothing would ever be warned of",
+            named("warn", flags.warn, fault.warn),
+            named("fail", flags.fail, fault.fail),
+        ))
+        .next("give --warn the longer time")
+    })
 }
 
 /// Growth is stated of tables that there are, and of all the others once.
@@ -276,6 +277,7 @@ fn stated(stated: &[Stated], topology: &Topology) -> Result<()> {
 
 /// What cannot be written is said before the long work.
 fn outputs(cx: &Context, args: &CheckArgs) -> Result<()> {
+    cx.out.can_show()?;
     let format = args.annotations;
     if format.is_some_and(Annotations::is_file) && args.annotations_file.is_none() {
         return Err(

@@ -7,8 +7,9 @@ use indexmap::IndexMap;
 
 use crate::error::{Error, Result};
 use crate::names::{InstanceName, NamePattern, SchemaName, TableName};
+use crate::topology::capacity::Thresholds;
 use crate::topology::file::{PHYSICAL_TABLES_MAX, parse, render};
-use crate::topology::plan::{Candidate, Plan};
+use crate::topology::plan::{Candidate, Limits, Plan, ROWS_PER_TABLE};
 use crate::topology::{Endpoint, LogicalTable, Schema, Spread, Topology};
 
 /// The servers' own port: the first made-up instance has it.
@@ -67,7 +68,7 @@ pub(super) fn file_text(from: Option<Topology>, plan: &Plan) -> Result<String> {
     let layout = plan.best();
     let instances = layout.instances;
     let known = from.as_ref().map_or(0, |from| from.instances.len());
-    let topology = topology(from, instances, layout)?;
+    let topology = topology(from, instances, layout, &plan.estimate.limits)?;
     let mut text = format!(
         "# {}.\n# {}\n# {}\n",
         crate::report::plan::summary(plan),
@@ -133,7 +134,12 @@ fn could_not_write(path: &Path, cause: &dyn std::fmt::Display) -> Error {
 }
 
 /// The layout with the tables of a topology, or with none.
-fn topology(from: Option<Topology>, instances: u32, layout: &Candidate) -> Result<Topology> {
+fn topology(
+    from: Option<Topology>,
+    instances: u32,
+    layout: &Candidate,
+    limits: &Limits,
+) -> Result<Topology> {
     // Names are made for each table below: what the file's parser refuses is not made first.
     if layout.tables > PHYSICAL_TABLES_MAX {
         return Err(Error::usage(format!(
@@ -144,13 +150,14 @@ fn topology(from: Option<Topology>, instances: u32, layout: &Candidate) -> Resul
         .now("nothing was written"));
     }
     let bad = |fault: &dyn std::fmt::Display| Error::usage("a name cannot be made").cause(fault);
-    let (cluster, control, known, pattern, tables) = match from {
+    let (cluster, control, known, pattern, tables, check) = match from {
         Some(from) => (
             from.cluster,
             Some(from.control),
             from.instances,
             from.schema_pattern,
             from.tables,
+            from.check,
         ),
         None => (
             "my_cluster".to_owned(),
@@ -158,8 +165,10 @@ fn topology(from: Option<Topology>, instances: u32, layout: &Candidate) -> Resul
             IndexMap::new(),
             NamePattern::new("my_cluster_{:02}").map_err(|fault| bad(&fault))?,
             IndexMap::new(),
+            Thresholds::default(),
         ),
     };
+    let check = planned(check, limits);
     let endpoints = endpoints(known, instances)?;
     let each = layout.schemas / instances;
     let schemas = (0..layout.schemas)
@@ -188,7 +197,18 @@ fn topology(from: Option<Topology>, instances: u32, layout: &Candidate) -> Resul
         schemas,
         tables,
         scratch: None,
+        check,
     })
+}
+
+/// What the fleet is to be held to: what it was planned for. A limit that is the default where the
+/// file says none needs no word.
+fn planned(mut check: Thresholds, limits: &Limits) -> Thresholds {
+    if limits.rows_per_table != check.rows_per_table.unwrap_or(ROWS_PER_TABLE) {
+        check.rows_per_table = Some(limits.rows_per_table);
+    }
+    check.bytes_per_instance = limits.disk_per_instance.or(check.bytes_per_instance);
+    check
 }
 
 /// The instances that are known, as many as are wanted, and made-up ones for the rest.
@@ -240,7 +260,7 @@ fn resized(table: LogicalTable, layout: &Candidate) -> Result<LogicalTable> {
 mod tests {
     use super::*;
     use crate::topology::plan::amount::Period;
-    use crate::topology::plan::{Estimate, Estimates, INSTANCES_MAX, Limits, plan};
+    use crate::topology::plan::{Estimate, Estimates, INSTANCES_MAX, plan};
 
     fn estimate(instances: u32, schemas: Option<u32>, years: u32) -> Estimate {
         Estimates {

@@ -104,12 +104,23 @@ impl Out {
     /// # Errors
     /// stdout cannot be written to.
     pub fn show<R: Report>(&self, report: &R) -> Result<()> {
+        self.can_show()?;
         match self.format {
-            Format::Table => self.line(&report.text(&self.view)),
             Format::Json => self.line(
                 &serde_json::to_string_pretty(report)
                     .map_err(|cause| Error::usage("could not write JSON").cause(cause))?,
             ),
+            _ => self.line(&report.text(&self.view)),
+        }
+    }
+
+    /// Whether a report can be printed at all: to be asked before anything is done for one.
+    ///
+    /// # Errors
+    /// The format is for the rows of a query.
+    pub fn can_show(&self) -> Result<()> {
+        match self.format {
+            Format::Table | Format::Json => Ok(()),
             Format::Vertical | Format::Csv | Format::Tsv | Format::Ndjson => Err(Error::usage(
                 "this output format is for the rows of a query",
             )

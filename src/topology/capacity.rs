@@ -19,8 +19,10 @@ use jiff::{Span, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use super::plan::quantity::Count;
+use super::plan::{LARGE_ROW_BYTES, ROWS_PER_TABLE, ROWS_PER_TABLE_LARGE};
 use super::{LogicalTable, PhysicalTable, ShardFunction, Topology};
 use crate::names::{InstanceName, TableName};
+use crate::schema::size::{Pages, Unknown, row_size};
 
 /// The format of the snapshots that are written.
 pub const FORMAT: u32 = 1;
@@ -188,10 +190,17 @@ impl Horizon {
     }
 }
 
+/// How long the capacity must hold where nothing else is said.
+pub const HORIZON: Horizon = Horizon {
+    count: 12,
+    unit: Unit::Month,
+};
+
 /// What must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Rows that a physical table should not pass.
+    /// Rows that a physical table should not pass; fewer where rows are large, by the published
+    /// rule.
     pub rows_per_table: u64,
     /// Bytes that the schemas of an instance should not pass.
     pub bytes_per_instance: Option<u64>,
@@ -199,6 +208,90 @@ pub struct Limits {
     pub fail: Horizon,
     /// What is full sooner is warned of.
     pub warn: Horizon,
+}
+
+impl Limits {
+    /// Rows that a physical table of this logical one should not pass.
+    fn rows_of(&self, table: &LogicalTable) -> u64 {
+        let record = row_size(&table.def, &Unknown, Pages::Full).record;
+        match record > LARGE_ROW_BYTES as f64 {
+            true => self.rows_per_table.min(ROWS_PER_TABLE_LARGE),
+            false => self.rows_per_table,
+        }
+    }
+}
+
+/// What someone says of the limits, by flags or in a file; what is `None` was not said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Thresholds {
+    /// What `warn` and `fail` are where they are not said; [`HORIZON`] where nothing is.
+    pub horizon: Option<Horizon>,
+    /// What is full sooner is warned of.
+    pub warn: Option<Horizon>,
+    /// What is full sooner is a failure.
+    pub fail: Option<Horizon>,
+    /// Rows that a physical table should not pass.
+    pub rows_per_table: Option<u64>,
+    /// Bytes that the schemas of an instance should not pass.
+    pub bytes_per_instance: Option<u64>,
+}
+
+/// A warning that comes when it is too late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("warn {warn} is sooner than fail {fail}: nothing would ever be warned of")]
+pub struct WarnTooSoon {
+    /// What is full sooner is warned of.
+    pub warn: Horizon,
+    /// What is full sooner is a failure.
+    pub fail: Horizon,
+}
+
+impl Thresholds {
+    /// What is said here, and of the other what is not. A horizon that is said here stands for
+    /// warn and fail too: those of the other would leave it without effect.
+    #[must_use]
+    pub fn or(self, other: &Thresholds) -> Thresholds {
+        let (warn, fail) = match self.horizon {
+            Some(_) => (None, None),
+            None => (other.warn, other.fail),
+        };
+        Thresholds {
+            horizon: self.horizon.or(other.horizon),
+            warn: self.warn.or(warn),
+            fail: self.fail.or(fail),
+            rows_per_table: self.rows_per_table.or(other.rows_per_table),
+            bytes_per_instance: self.bytes_per_instance.or(other.bytes_per_instance),
+        }
+    }
+
+    /// The limits that this amounts to.
+    ///
+    /// # Errors
+    /// What is warned of is a failure before.
+    pub fn limits(&self) -> Result<Limits, WarnTooSoon> {
+        let horizon = self.horizon.unwrap_or(HORIZON);
+        let fail = self.fail.unwrap_or(horizon);
+        // A warning that comes after the failure would never be seen.
+        let warn = self.warn.unwrap_or(match self.fail {
+            Some(fail) if is_longer(fail, horizon) => fail,
+            _ => horizon,
+        });
+        if is_longer(fail, warn) {
+            return Err(WarnTooSoon { warn, fail });
+        }
+        Ok(Limits {
+            rows_per_table: self.rows_per_table.unwrap_or(ROWS_PER_TABLE),
+            bytes_per_instance: self.bytes_per_instance,
+            fail,
+            warn,
+        })
+    }
+}
+
+fn is_longer(a: Horizon, b: Horizon) -> bool {
+    // Any day tells months from days well enough; this one has the calendar before it.
+    let day = jiff::civil::date(2026, 1, 1);
+    a.end(day) > b.end(day)
 }
 
 /// Growth that someone states, for what was never measured twice.
@@ -365,9 +458,28 @@ pub enum Basis {
     },
 }
 
+/// What the fleet was held to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldTo {
+    /// Rows that a physical table should not pass; of large rows fewer, as its gauge says.
+    pub rows_per_table: u64,
+    /// Bytes that the schemas of an instance should not pass.
+    pub bytes_per_instance: Option<u64>,
+    /// What is full sooner is a breach, in words: `12mo`.
+    pub fail: String,
+    /// The day that this is.
+    pub fail_before: Date,
+    /// What is full sooner is warned of, in words.
+    pub warn: String,
+    /// The day that this is.
+    pub warn_before: Date,
+}
+
 /// What was computed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Capacity {
+    /// What the fleet was held to.
+    pub held_to: HeldTo,
     /// Whether the rows were counted; estimated by the servers if not.
     pub exact: bool,
     /// What the growth is measured from.
@@ -507,6 +619,7 @@ pub fn capacity(
         let pool = earlier
             .filter(|_| is_spread && !is_counted)
             .map(|(earlier, _)| Pool::new(topology, table, earlier, now));
+        let limit = limits.rows_of(table);
         let mut own = Vec::new();
         for place in topology.places(table) {
             let physical = topology.physical(table, place);
@@ -527,7 +640,7 @@ pub fn capacity(
                 (None, Some(rate)) => (Some(rate), Source::Stated),
                 (None, None) => (None, Source::Unknown),
             };
-            let full = full(size.rows, limits.rows_per_table, per_year, today);
+            let full = full(size.rows, limit, per_year, today);
             own.push((
                 size,
                 Gauge {
@@ -537,7 +650,7 @@ pub fn capacity(
                         table: physical,
                     },
                     now: size.rows,
-                    limit: limits.rows_per_table,
+                    limit,
                     per_year,
                     source,
                     full,
@@ -562,6 +675,14 @@ pub fn capacity(
             .then_with(|| a.what.cmp(&b.what))
     });
     Capacity {
+        held_to: HeldTo {
+            rows_per_table: limits.rows_per_table,
+            bytes_per_instance: limits.bytes_per_instance,
+            fail: limits.fail.to_string(),
+            fail_before: limits.fail.end(today),
+            warn: limits.warn.to_string(),
+            warn_before: limits.warn.end(today),
+        },
         exact: now.exact,
         basis,
         gauges,

@@ -4,7 +4,9 @@
 //! stops at the first fault, as a parser must. The second pass checks the meaning and reports
 //! everything wrong at once.
 
+mod check;
 pub mod places;
+pub(super) mod scalar;
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -145,6 +147,8 @@ struct TopologyFile {
     instances: Spanned<Entries<Spanned<InstanceEntry>>>,
     control: Option<Spanned<String>>,
     query: Option<QueryEntry>,
+    #[serde(default)]
+    check: check::CheckEntry,
     schemas: Spanned<SchemasEntry>,
     #[serde(default)]
     tables: Entries<Spanned<TableEntry>>,
@@ -379,6 +383,7 @@ impl Checker {
             .as_ref()
             .and_then(|query| query.scratch.as_ref())
             .and_then(|scratch| self.known_instance("scratch", scratch, &instances));
+        let check = self.thresholds(&file.check);
         let schemas = self.schemas(&file.schemas.value, &instances);
         let count = file.schemas.value.count.value;
         if u64::from(count) > PHYSICAL_TABLES_MAX {
@@ -392,6 +397,7 @@ impl Checker {
             instances,
             control: control?,
             scratch,
+            check,
             schema_pattern,
             schemas,
             tables,
@@ -1292,6 +1298,7 @@ pub fn render(topology: &Topology) -> String {
     if let Some(scratch) = &topology.scratch {
         let _ = writeln!(out, "query: {{ scratch: {} }}", scalar(scratch.as_str()));
     }
+    check::render(&mut out, &topology.check);
     let _ = writeln!(out, "schemas:");
     let _ = writeln!(
         out,

@@ -31,6 +31,8 @@ pub struct Topology {
     pub control: InstanceName,
     /// The instance on which statements that gather rows run; `None` where a private server does.
     pub scratch: Option<InstanceName>,
+    /// What `check` holds the fleet to, as far as the file says.
+    pub check: capacity::Thresholds,
     /// How the schemas are named; the number is the shard's.
     pub schema_pattern: NamePattern,
     /// The schemas and their placement, by shard number.

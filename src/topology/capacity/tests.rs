@@ -56,6 +56,86 @@ fn limits(fail: &str, warn: &str) -> Limits {
 }
 
 #[test]
+fn what_is_said_counts_before_what_the_file_says() {
+    let time = |text: &str| Some(text.parse::<Horizon>().unwrap());
+    let file = Thresholds {
+        warn: time("18mo"),
+        fail: time("6mo"),
+        rows_per_table: Some(10_000_000),
+        ..Thresholds::default()
+    };
+    let said = |flags: Thresholds| {
+        let limits = flags.or(&file).limits().unwrap();
+        format!("{} {} {}", limits.fail, limits.warn, limits.rows_per_table)
+    };
+    assert_eq!(said(Thresholds::default()), "6mo 18mo 10000000");
+    let fail = Thresholds {
+        fail: time("1y"),
+        ..Thresholds::default()
+    };
+    assert_eq!(said(fail), "1y 18mo 10000000");
+    // A horizon is what both are: it would be without effect beside the file's.
+    let horizon = Thresholds {
+        horizon: time("2y"),
+        rows_per_table: Some(7),
+        ..Thresholds::default()
+    };
+    assert_eq!(said(horizon), "2y 2y 7");
+    let late = Thresholds {
+        fail: time("2y"),
+        ..Thresholds::default()
+    };
+    assert_eq!(
+        late.or(&file).limits().unwrap_err().to_string(),
+        "warn 18mo is sooner than fail 2y: nothing would ever be warned of"
+    );
+    assert_eq!(Thresholds::default().limits(), Ok(limits("12mo", "12mo")));
+}
+
+/// The published rule: at most five million rows where one is larger than 4 KB.
+#[test]
+fn large_rows_lower_the_limit_of_their_table_only() {
+    let mut topology = user_center();
+    for table in topology.tables.values_mut() {
+        if table.name.as_str() == "member" {
+            let ddl = "CREATE TABLE member (memberId bigint NOT NULL, a char(255) NOT NULL, \
+                       b binary(255) NOT NULL, PRIMARY KEY (memberId)) CHARSET=latin1";
+            let wide = (0..16).fold(ddl.to_owned(), |sql, n| {
+                sql.replace(", b ", &format!(", c{n} binary(255) NOT NULL, b "))
+            });
+            table.def = crate::schema::parse::parse_create_table(&wide).unwrap();
+        }
+    }
+    let now = snapshot(NOW, true, |_, _| 6_000_000);
+    let held = |most| {
+        let limits = Limits {
+            rows_per_table: most,
+            ..limits("12mo", "12mo")
+        };
+        let found = capacity(
+            &topology,
+            &now,
+            Err("none".to_owned()),
+            &[],
+            &limits,
+            today(),
+        );
+        let of = |name: &str| {
+            let gauge = found.gauges.iter().find(|gauge| {
+                matches!(&gauge.what, What::Rows { logical, .. } if logical.as_str() == name)
+            });
+            gauge.map(|gauge| (gauge.limit, gauge.verdict)).unwrap()
+        };
+        (of("member"), of("email_verify"))
+    };
+    assert_eq!(
+        held(50_000_000),
+        ((5_000_000, Verdict::Breached), (50_000_000, Verdict::Holds))
+    );
+    assert_eq!(held(4_000_000).0.0, 4_000_000);
+}
+
+#[test]
 fn lengths_of_time_are_read_and_nonsense_is_refused() {
     let check = |text: &str, end: Date| {
         assert_eq!(text.parse::<Horizon>().unwrap().end(today()), end, "{text}");

@@ -88,6 +88,45 @@ fn what_is_written_reads_back_the_same() {
 }
 
 #[test]
+fn what_the_fleet_is_held_to_can_stand_in_the_file() {
+    let with = |section: &str| GOOD.replace("schemas:\n", &format!("{section}schemas:\n"));
+    let text = with(
+        "check:\n  horizon: 2y\n  warn: 18mo\n  fail: 6 months\n  rows_per_table: 10M\n  \
+         bytes_per_instance: 500GiB\n",
+    );
+    let topology = parse(&text).unwrap();
+    let limits = topology.check.limits().unwrap();
+    assert_eq!(limits.rows_per_table, 10_000_000);
+    assert_eq!(limits.bytes_per_instance, Some(500 << 30));
+    assert_eq!(
+        (limits.warn.to_string(), limits.fail.to_string()),
+        ("18mo".into(), "6mo".into())
+    );
+    let written = render(&topology);
+    assert_eq!(parse(&written).unwrap(), topology, "{written}");
+    // JSON is YAML: the same file as a program writes it.
+    let json =
+        serde_json::to_string_pretty(&serde_yaml::from_str::<serde_json::Value>(&written).unwrap())
+            .unwrap();
+    assert_eq!(parse(&json).unwrap(), topology, "{json}");
+    // One that says nothing is written without the section.
+    assert!(!render(&parse(GOOD).unwrap()).contains("check:"));
+
+    let wrong = |section: &str| {
+        let problems = parse(&with(section)).unwrap_err();
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        all.join("\n")
+    };
+    insta::assert_snapshot!(wrong("check:\n  horizont: 2y\n"), @"");
+    insta::assert_snapshot!(
+        wrong("check:\n  horizon: soon\n  warn: 0d\n  rows_per_table: 0\n  bytes_per_instance: -1\n"),
+        @""
+    );
+    insta::assert_snapshot!(wrong("check: { fail: 6mo, warn: 90d }\n"), @"");
+    insta::assert_snapshot!(wrong("check: { warn: 6mo }\n"), @"");
+}
+
+#[test]
 fn an_instance_without_schemas_may_be_there_to_gather_on() {
     let uneven = GOOD
         .replace("schemas:\n", "query: {scratch: rds-2}\nschemas:\n")

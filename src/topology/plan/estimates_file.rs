@@ -20,61 +20,15 @@ use std::str::FromStr;
 
 use indexmap::IndexMap;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_yaml::Spanned;
 
 use super::amount::{TableShare, day, headroom, whole};
 use super::given::{Estimates, TableGiven};
 use super::quantity::{Count, Size};
 use crate::names::TableName;
+use crate::topology::file::scalar::{Scalar, Text, TextVisitor};
 use crate::topology::file::{At, Checker, Entries, Placed, Problems, shape_problem};
-
-/// A scalar as a person would write it, or a list of such.
-#[derive(Debug)]
-struct Text(String);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number or a text")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-        Ok(Text(text.to_owned()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Text, E> {
-        Ok(Text(number.to_string()))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Text, E> {
-        Ok(Text(number.to_string()))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Text, E> {
-        Ok(Text(number.to_string()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text, A::Error> {
-        let mut parts = Vec::new();
-        while let Some(Text(part)) = seq.next_element()? {
-            // A comma within a number would make it two.
-            parts.push(part.replace(',', ""));
-        }
-        Ok(Text(parts.join(",")))
-    }
-}
-
-type Scalar = Option<Spanned<Text>>;
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
