@@ -264,13 +264,20 @@ on_each_engine! {
         let (code, said) = as_user(&["--from", &place]);
         assert_eq!(code, 3, "{said}");
         assert!(said.contains(&format!("could not read schema `{schema}`")) && said.contains("(error 1044)"), "{said}");
+        // The statement that mends it, as it can be run.
+        let grant = format!("GRANT SELECT ON `{schema}`.* TO '{user}'@'%'");
+        assert!(said.contains(&grant), "{said}");
         run(&mut conn, &[&format!("GRANT INSERT ON {schema}.secret TO {user}@'%'")]).await;
         let (code, said) = as_user(&["--from", &place]);
         assert_eq!(code, 3, "{said}");
-        assert!(said.contains(&format!("could not read `{schema}`.`secret`")) && said.contains("(error 1142)") && said.contains("GRANT SELECT ON"), "{said}");
+        assert!(said.contains(&format!("could not read `{schema}`.`secret`")) && said.contains("(error 1142)") && said.contains(&grant), "{said}");
         let (code, said) = as_user(&["--sample", &format!("{place}.secret.id")]);
         assert_eq!(code, 3, "{said}");
+        assert!(said.contains(&grant), "{said}");
         assert!(!said.contains("only-for-this-test"));
+        run(&mut conn, &[&grant]).await;
+        let (code, said) = as_user(&["--from", &place, "--rows-per-year", "1M"]);
+        assert_eq!(code, 0, "{said}");
         // Something is there, and not that.
         let (code, said) = refused(&plan(&sandbox, &["--from", "rds-1/not_there_at_all"]));
         assert_eq!(code, 3);
@@ -519,5 +526,56 @@ tables:
         assert_eq!(table(&measured, "t")["physical_tables"], 4);
         // A broadcast table has the same rows everywhere.
         assert_eq!(table(&measured, "b")["rows"], 2);
+
+        // With one of the two servers away the rest is measured, and stands for what is missing.
+        let whole = &measured["plan"]["rows_now"];
+        let text = std::fs::read_to_string(&path).unwrap();
+        let here = text.replace("{host: x}", &format!("{{socket: {}}}", sandbox.instance("rds-1").unwrap().socket.display()));
+        std::fs::write(&path, here.replace("{host: y}", "{host: 127.0.0.1, port: 1}")).unwrap();
+        let options = sandbox.client_file();
+        let half = |args: &[&str]| {
+            std::process::Command::new(support::SHARDCTL)
+                .args(["--defaults-file", options.to_str().unwrap()])
+                .args(["--topology", path.to_str().unwrap(), "plan", "--exact", "--start", "2026-01-01"])
+                .args(args)
+                .env_remove("SHARDCTL_SANDBOX")
+                .env_remove("SHARDCTL_USER")
+                .output()
+                .unwrap()
+        };
+        let written = dir.path().join("new.yaml");
+        let output = half(&["--from", "topology", "-o", "json", "--write", written.to_str().unwrap()]);
+        let (code, said) = refused(&output);
+        assert_eq!(code, 3, "{said}");
+        assert!(said.starts_with("error: rds-2 could not be measured\n  cause:  could not connect"), "{said}");
+        assert!(said.contains("the plan takes what is missing to be as full as the rest; no file was written"), "{said}");
+        assert!(!written.exists());
+        let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(table(&shown, "t")["rows"], 1_000);
+        assert_eq!(table(&shown, "t")["physical_tables"], 2);
+        assert_eq!(table(&shown, "t")["physical_tables_missing"], 2);
+        assert_eq!(shown["measured"]["missing"][0]["place"], "rds-2");
+        assert_eq!(shown["plan"]["rows_now"], *whole);
+        let output = half(&["--from", "topology"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("2 of 4") && text.contains("not measured: rds-2: could not connect"), "{text}");
+        // Where the tables of what is missing are not known, nothing is said of all of it.
+        let output = half(&["--from", &format!("rds-1/{cluster}_0"), "--from", "127.0.0.1:1/other"]);
+        let (code, said) = refused(&output);
+        assert_eq!(code, 3, "{said}");
+        assert!(said.contains("no plan is made: it would be too small by what is missing"), "{said}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.starts_with("measured rds-1/") && !text.contains("recommended"), "{text}");
+        // And so where a table is not there, or not to be seen.
+        let mut conn = support::conn(&sandbox, "rds-1").await;
+        run(&mut conn, &[&format!("DROP TABLE {cluster}_0.t_0"), &format!("DROP TABLE {cluster}_1.t_1")]).await;
+        let output = half(&["--from", "topology"]);
+        let (code, said) = refused(&output);
+        assert_eq!(code, 3, "{said}");
+        assert!(said.contains("no plan is made: nothing is known of `t`; --table NAME=ROWS gives it"), "{said}");
+        let output = half(&["--from", "topology", "--table", "t=1M"]);
+        let (code, said) = refused(&output);
+        assert_eq!(code, 3, "{said}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("recommended"), "{said}");
     }
 }

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use super::Context;
 use crate::error::{Error, Result};
-use crate::mysql::Server;
+use crate::mysql::{Server, Servers};
 use crate::names::{InstanceName, SchemaName, TableName};
 use crate::report::measured::PlanParts;
 use crate::run::measure::{Wanted, measure as run_measure};
@@ -26,35 +26,62 @@ const DEFAULT_PORT: u16 = 3306;
 
 /// Flags of what is measured.
 #[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "From a live database")]
 pub(super) struct FromArgs {
     /// Measure rows, bytes and growth of this live schema in place of estimates (can be repeated).
     /// INSTANCE is one of the topology or sandbox, or HOST:PORT, or a socket's path; `topology`
     /// alone measures every schema of the topology
-    #[arg(
-        long,
-        value_name = "INSTANCE/SCHEMA",
-        help_heading = "From a live database"
-    )]
+    #[arg(long, value_name = "INSTANCE/SCHEMA")]
     from: Vec<String>,
+    #[command(flatten)]
+    how: FromHow,
+}
+
+/// How it is measured.
+#[derive(clap::Args, Debug, Default)]
+#[group(requires = "from")]
+struct FromHow {
     /// Count rows, and read tables whole for their growth, in place of the server's estimates
-    #[arg(long, requires = "from", help_heading = "From a live database")]
+    #[arg(long)]
     exact: bool,
     /// Column that says when a row came to be [default: found by its name]
-    #[arg(
-        long,
-        value_name = "COLUMN",
-        requires = "from",
-        help_heading = "From a live database"
-    )]
+    #[arg(long, value_name = "COLUMN")]
     created: Option<String>,
     /// Earlier measurements, for tables that have neither such a column nor AUTO_INCREMENT
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "from",
-        help_heading = "From a live database"
-    )]
+    #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+}
+
+impl FromArgs {
+    /// Whether a live database is to be measured.
+    pub(super) fn is_asked(&self) -> bool {
+        !self.from.is_empty()
+    }
+}
+
+/// What to say of a measurement that is not of everything, once it was shown; `None` where it is
+/// of everything. `now` tells what is true then.
+pub(super) fn incomplete(live: &Measured, now: &str) -> Option<Error> {
+    let [first, others @ ..] = live.missing.as_slice() else {
+        return None;
+    };
+    let error = Error::server(match others.len() {
+        0 => format!("{} could not be measured", first.place),
+        more => format!(
+            "{} and {} could not be measured",
+            first.place,
+            match more {
+                1 => "another place".to_owned(),
+                more => format!("{more} other places"),
+            }
+        ),
+    })
+    .cause(&first.why)
+    .now(now);
+    Some(match &first.next {
+        Some(next) => error.next(next),
+        None => error,
+    })
 }
 
 /// Growth above this is that of a start, not one that goes on.
@@ -80,10 +107,40 @@ fn base_of<'a>(
 /// # Errors
 /// Rows a year were neither given nor can they be measured; what was is shown all the same.
 pub(super) fn estimates(cx: &Context, live: &Measured, given: Estimates) -> Result<Estimates> {
+    // Of tables whose number and names are not known nothing can be said; of one of which no part
+    // was measured only what was given.
+    let unsaid = |name: &&String| {
+        let given = TableName::new(name.as_str())
+            .ok()
+            .and_then(|name| given.tables.get(&name));
+        !given.is_some_and(|given| given.rows_per_year.is_some() || given.ratio.is_some())
+    };
+    let unsaid: Vec<String> = live
+        .unmeasured
+        .iter()
+        .filter(unsaid)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if live.is_open || !unsaid.is_empty() {
+        cx.out.show(&PlanParts {
+            measured: Some(live.clone()),
+            plan: None,
+            skew: None,
+        })?;
+        let why = match unsaid.as_slice() {
+            [] => "no plan is made: it would be too small by what is missing".to_owned(),
+            names => format!(
+                "no plan is made: nothing is known of {}; --table NAME=ROWS gives it",
+                names.join(", ")
+            ),
+        };
+        return Err(incomplete(live, &why)
+            .unwrap_or_else(|| Error::unknown("what is missing of the measurement is not known")));
+    }
     let largest = live.largest(2);
     if given.rows_per_year.is_some() && given.tables.is_empty() {
         return Ok(given.or(Estimates {
-            start_rows: largest.map(|table| table.rows),
+            start_rows: largest.map(|table| table.of_all(table.rows)),
             row_bytes: largest.and_then(|table| table.row_bytes),
             ..Estimates::default()
         }));
@@ -122,15 +179,16 @@ pub(super) fn estimates(cx: &Context, live: &Measured, given: Estimates) -> Resu
         tables.insert(
             name,
             TableGiven {
-                rows_per_year: Some(Yearly(vec![rate.unwrap_or(0)])),
-                start_rows: Some(table.rows),
+                rows_per_year: Some(Yearly(vec![grows_as.of_all(rate.unwrap_or(0))])),
+                start_rows: Some(table.of_all(table.rows)),
                 growth: given.growth.is_none().then_some(Growth::Compound(growth)),
                 row_bytes: table.row_bytes,
                 ..TableGiven::default()
             },
         );
     }
-    if let (Some(unknown), true) = (still.first(), still.len() == live.tables.len()) {
+    let all_unknown = still.len() == live.tables.len() && given.tables.is_empty();
+    if let (Some(unknown), true) = (still.first(), all_unknown) {
         let unknown = largest.unwrap_or(unknown);
         cx.out.show(&PlanParts {
             measured: Some(live.clone()),
@@ -164,7 +222,8 @@ pub(super) fn estimates(cx: &Context, live: &Measured, given: Estimates) -> Resu
 /// Measures what `--from` names; `None` where it is not said.
 ///
 /// # Errors
-/// A place cannot be understood, a server not reached, or a table not read.
+/// A place cannot be understood, or nothing at all could be reached or read. What else could not is
+/// told in the answer.
 pub(super) async fn measure(
     cx: &Context,
     args: &FromArgs,
@@ -173,7 +232,7 @@ pub(super) async fn measure(
     if args.from.is_empty() {
         return Ok(None);
     }
-    let history = match &args.history {
+    let history = match &args.how.history {
         None => History::default(),
         Some(path) => {
             let bad = |place: String, cause: &dyn std::fmt::Display| {
@@ -216,19 +275,24 @@ pub(super) async fn measure(
         .iter()
         .map(|(name, (endpoint, _))| (name.clone(), endpoint.clone()))
         .collect();
-    let servers = cx.connect(&endpoints, 1).await?;
+    let (servers, mut failed) = Servers::try_connect(&endpoints, &cx.credentials()?, 1).await;
     let today = jiff::ZonedDateTime::now().date();
-    let schemas = places
-        .into_iter()
-        .map(|(name, (_, schemas))| Ok((servers.get(&name)?.clone(), schemas)))
-        .collect::<Result<Vec<_>>>()?;
+    let mut schemas = Vec::new();
+    let mut unreached = Vec::new();
+    for (name, (_, names)) in places {
+        match failed.iter().position(|(failed, _)| *failed == name) {
+            Some(at) => unreached.push((name, names, failed.swap_remove(at).1)),
+            None => schemas.push((servers.get(&name)?.clone(), names)),
+        }
+    }
     let progress = progress(cx);
     let wanted = Wanted {
         schemas,
+        unreached,
         known: topology.as_ref().map(known_tables).unwrap_or_default(),
         known_only: whole,
-        exact: args.exact,
-        created: args.created.clone(),
+        exact: args.how.exact,
+        created: args.how.created.clone(),
         history,
         // Nothing was counted yet of days that are to come.
         as_of: start.map_or(today, |start| start.min(today)),

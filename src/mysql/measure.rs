@@ -2,7 +2,7 @@
 
 use jiff::ToSpan;
 use jiff::civil::Date;
-use mysql_async::prelude::Queryable;
+use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Row};
 
 use super::server::{Flavour, Server};
@@ -43,9 +43,10 @@ pub async fn tables(server: &Server, conn: &mut Conn, schema: &SchemaName) -> Re
     };
     // information_schema shows nothing of a schema that the user may not see, and nothing of one
     // that is not there: this tells which.
-    conn.query_drop(format!("USE {}", schema.quoted()))
-        .await
-        .map_err(failed)?;
+    if let Err(cause) = conn.query_drop(format!("USE {}", schema.quoted())).await {
+        let error = server.explain(&format!("could not read schema `{schema}`"), &cause);
+        return Err(lacks_select(error, &cause, conn, schema).await);
+    }
     if server.flavour() == Flavour::Mysql {
         // MySQL serves sizes from a cache that is up to a day old.
         conn.query_drop("SET SESSION information_schema_stats_expiry=0")
@@ -99,32 +100,60 @@ pub async fn count(server: &Server, conn: &mut Conn, found: &Found) -> Result<u6
 /// # Errors
 /// The server cannot be asked, or the user may not read the table.
 pub async fn definition(server: &Server, conn: &mut Conn, found: &Found) -> Result<String> {
-    let row: Option<Row> = conn
-        .query_first(format!("SHOW CREATE TABLE {}", found.quoted()))
-        .await
-        .map_err(|cause| unreadable(server, found, &cause))?;
+    let sql = format!("SHOW CREATE TABLE {}", found.quoted());
+    let row: Option<Row> = first(server, conn, found, sql).await?;
     row.and_then(|mut row| row.take(1)).ok_or_else(|| {
         Error::server(format!("the server does not show {}", found.quoted())).at(server.place())
     })
 }
 
-fn unreadable(server: &Server, found: &Found, cause: &mysql_async::Error) -> Error {
-    let error = server.explain(&format!("could not read {}", found.quoted()), cause);
+/// An error of reading a table, with the grant that is missing where one is.
+pub(super) async fn unreadable(
+    server: &Server,
+    conn: &mut Conn,
+    (schema, what): (&SchemaName, &str),
+    cause: &mysql_async::Error,
+) -> Error {
+    let error = server.explain(&format!("could not read {what}"), cause);
+    lacks_select(error, cause, conn, schema).await
+}
+
+/// Names the grant, where the server refused for want of one.
+async fn lacks_select(
+    error: Error,
+    cause: &mysql_async::Error,
+    conn: &mut Conn,
+    schema: &SchemaName,
+) -> Error {
     match super::server::server_code(cause) {
-        // ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR.
-        Some(1142 | 1143) => error.next(format!(
-            "grant it: GRANT SELECT ON {}.* TO the user",
-            found.schema.quoted()
-        )),
+        // ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR.
+        Some(1044 | 1142 | 1143) => {
+            let account = super::state::account(conn).await;
+            error.next(format!(
+                "grant it: GRANT SELECT ON {}.* TO {}",
+                schema.quoted(),
+                account.as_deref().unwrap_or("the user")
+            ))
+        }
         _ => error,
     }
 }
 
+/// The first row of an answer about a table.
+async fn first<T: FromRow + Send + 'static>(
+    server: &Server,
+    conn: &mut Conn,
+    found: &Found,
+    sql: String,
+) -> Result<Option<T>> {
+    match conn.query_first(sql).await {
+        Ok(row) => Ok(row),
+        Err(cause) => Err(unreadable(server, conn, (&found.schema, &found.quoted()), &cause).await),
+    }
+}
+
 async fn number(server: &Server, conn: &mut Conn, found: &Found, sql: String) -> Result<u64> {
-    let number: Option<Option<u64>> = conn
-        .query_first(sql)
-        .await
-        .map_err(|cause| unreadable(server, found, &cause))?;
+    let number: Option<Option<u64>> = first(server, conn, found, sql).await?;
     Ok(number.flatten().unwrap_or(0))
 }
 
@@ -164,12 +193,10 @@ pub async fn created(
             "SELECT COUNT(*) FROM {name} WHERE {quoted} > '{from} 23:59:59.999999' AND {quoted} < '{to}'"
         )
     };
-    let oldest: Option<Option<String>> = conn
-        .query_first(format!(
-            "SELECT CAST(DATE(MIN({quoted})) AS CHAR) FROM {name} WHERE {quoted} >= '{FIRST_DAY}'"
-        ))
-        .await
-        .map_err(|cause| unreadable(server, found, &cause))?;
+    let sql = format!(
+        "SELECT CAST(DATE(MIN({quoted})) AS CHAR) FROM {name} WHERE {quoted} >= '{FIRST_DAY}'"
+    );
+    let oldest: Option<Option<String>> = first(server, conn, found, sql).await?;
     let after = |day: Date| day.checked_add(1.day()).unwrap_or(day);
     Ok(Created {
         column: column.to_owned(),
@@ -195,14 +222,9 @@ pub async fn created_by_ids(
 ) -> Result<Created> {
     let [end, year, two_years] = years(as_of)?;
     let (name, date, key) = (found.quoted(), quote(column), quote(id));
-    let failed = |cause: mysql_async::Error| unreadable(server, found, &cause);
     type Ends = (Option<i128>, Option<i128>);
-    let ends: Option<(Option<String>, Option<String>)> = conn
-        .query_first(format!(
-            "SELECT CAST(MIN({key}) AS CHAR), CAST(MAX({key}) AS CHAR) FROM {name}"
-        ))
-        .await
-        .map_err(failed)?;
+    let sql = format!("SELECT CAST(MIN({key}) AS CHAR), CAST(MAX({key}) AS CHAR) FROM {name}");
+    let ends: Option<(Option<String>, Option<String>)> = first(server, conn, found, sql).await?;
     let parse = |text: Option<String>| text.and_then(|text| text.parse().ok());
     let ends: Ends = ends.map_or((None, None), |(least, most)| (parse(least), parse(most)));
     let (Some(least), Some(most)) = ends else {
@@ -212,13 +234,11 @@ pub async fn created_by_ids(
             ..Created::default()
         });
     };
-    let oldest: Option<Option<String>> = conn
-        .query_first(format!(
-            "SELECT CAST(DATE({date}) AS CHAR) FROM {name} WHERE {date} >= '{FIRST_DAY}' \
-             ORDER BY {key} LIMIT 1"
-        ))
-        .await
-        .map_err(failed)?;
+    let sql = format!(
+        "SELECT CAST(DATE({date}) AS CHAR) FROM {name} WHERE {date} >= '{FIRST_DAY}' \
+         ORDER BY {key} LIMIT 1"
+    );
+    let oldest: Option<Option<String>> = first(server, conn, found, sql).await?;
     let mut starts = Vec::new();
     for day in [two_years, year, end] {
         // The first id of a row of this day or a later one, or one past the last.
@@ -229,13 +249,11 @@ pub async fn created_by_ids(
         let (mut low, mut high) = (least, most + 1);
         while low < high {
             let middle = low + (high - low) / 2;
-            let row: Option<(String, Option<i64>)> = conn
-                .query_first(format!(
-                    "SELECT CAST({key} AS CHAR), {date} >= '{limit}' FROM {name} \
-                     WHERE {key} >= {middle} AND {date} IS NOT NULL ORDER BY {key} LIMIT 1"
-                ))
-                .await
-                .map_err(failed)?;
+            let sql = format!(
+                "SELECT CAST({key} AS CHAR), {date} >= '{limit}' FROM {name} \
+                 WHERE {key} >= {middle} AND {date} IS NOT NULL ORDER BY {key} LIMIT 1"
+            );
+            let row: Option<(String, Option<i64>)> = first(server, conn, found, sql).await?;
             match row {
                 Some((at, Some(0))) => low = at.parse::<i128>().unwrap_or(middle) + 1,
                 Some(_) => high = middle,

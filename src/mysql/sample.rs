@@ -3,6 +3,7 @@
 use mysql_async::Value;
 use mysql_async::prelude::Queryable;
 
+use super::measure::unreadable;
 use super::server::Server;
 use crate::error::Result;
 use crate::names::{SchemaName, TableName, quote};
@@ -86,17 +87,24 @@ pub async fn keys<F>(
 where
     F: Future<Output = bool> + Send,
 {
-    let failed = |cause: mysql_async::Error| {
-        let column = quote(&query.column);
-        let table = format!("{}.{}", query.schema.quoted(), query.table.quoted());
-        server
-            .explain(&format!("could not read {column} of {table}"), &cause)
-            .now("nothing was changed")
-    };
+    let what = format!(
+        "{} of {}.{}",
+        quote(&query.column),
+        query.schema.quoted(),
+        query.table.quoted()
+    );
+    let failed =
+        |cause: mysql_async::Error| server.explain(&format!("could not read {what}"), &cause);
     let mut conn = server.conn().await?;
     conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
         .await
         .map_err(failed)?;
+    // Asked for no row first: who may not read the table is told so while the connection can still
+    // say what account it is.
+    let probe = format!("{} LIMIT 0", query.sql());
+    if let Err(cause) = conn.query_drop(probe).await {
+        return Err(unreadable(server, &mut conn, (&query.schema, &what), &cause).await);
+    }
     let mut answer = conn.query_iter(query.sql()).await.map_err(failed)?;
     while let Some(row) = answer.next().await.map_err(failed)? {
         let mut values = row.unwrap_raw().into_iter().map(|value| match value {

@@ -35,6 +35,9 @@ impl Report for PlanParts {
     }
 }
 
+/// Places that were not measured, of which each is told.
+const MISSING_SHOWN: usize = 8;
+
 fn measured_text(measured: &Measured, view: &View) -> String {
     let rows = match measured.is_exact {
         true => "rows",
@@ -55,7 +58,14 @@ fn measured_text(measured: &Measured, view: &View) -> String {
     for one in &measured.tables {
         table.add_row([
             one.name.clone(),
-            one.physical_tables.to_string(),
+            match one.physical_tables_missing {
+                0 => one.physical_tables.to_string(),
+                missing => format!(
+                    "{} of {}",
+                    one.physical_tables,
+                    u64::from(one.physical_tables) + u64::from(missing)
+                ),
+            },
             count(one.rows),
             bytes(one.data_bytes),
             bytes(one.index_bytes),
@@ -77,6 +87,20 @@ fn measured_text(measured: &Measured, view: &View) -> String {
         listed(&measured.schemas),
         measured.as_of
     );
+    for missing in measured.missing.iter().take(MISSING_SHOWN) {
+        text.push_str(&format!(
+            "\nnot measured: {}: {}",
+            missing.place, missing.why
+        ));
+        if let Some(next) = &missing.next {
+            text.push_str(&format!("; {next}"));
+        }
+    }
+    if let more @ 1.. = measured.missing.len().saturating_sub(MISSING_SHOWN) {
+        text.push_str(&format!(
+            "\nnot measured: {more} more, which --output json lists"
+        ));
+    }
     if !measured.is_exact {
         text.push_str(
             "\nnote: rows and bytes are the servers' estimates, which can be off by half; --exact \

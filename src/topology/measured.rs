@@ -64,6 +64,23 @@ pub struct Measured {
     pub is_exact: bool,
     /// The logical tables, by name.
     pub tables: Vec<MeasuredTable>,
+    /// What could not be measured.
+    pub missing: Vec<Missing>,
+    /// Logical tables of which nothing was measured.
+    pub unmeasured: Vec<String>,
+    /// Whether tables are missing of which not even the names are known.
+    pub is_open: bool,
+}
+
+/// Something that could not be measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// An instance, a schema or a table: `rds-2`, `rds-2/shop`, `rds-2/shop.orders`.
+    pub place: String,
+    /// Why, in words.
+    pub why: String,
+    /// What to do about it, where that is known.
+    pub next: Option<String>,
 }
 
 /// A logical table: one table, or all physical tables of it.
@@ -71,9 +88,11 @@ pub struct Measured {
 pub struct MeasuredTable {
     /// Its name.
     pub name: String,
-    /// Physical tables that were found.
+    /// Physical tables that were measured.
     pub physical_tables: u32,
-    /// Rows.
+    /// Physical tables besides that were not.
+    pub physical_tables_missing: u32,
+    /// Rows of those that were measured.
     pub rows: u64,
     /// Bytes of the clustered indexes.
     pub data_bytes: u64,
@@ -116,6 +135,14 @@ impl Growth {
 }
 
 impl MeasuredTable {
+    /// An amount of all physical tables, where this is what the measured ones have: the others are
+    /// taken to be as full as these are on average.
+    pub fn of_all(&self, measured: u64) -> u64 {
+        let found = u128::from(self.physical_tables.max(1));
+        let all = found + u128::from(self.physical_tables_missing);
+        u64::try_from(u128::from(measured) * all / found).unwrap_or(u64::MAX)
+    }
+
     /// Rows after so many years, at the rate of the last one.
     fn rows_after(&self, years: u32) -> u64 {
         let rate = self.growth.rows_per_year.unwrap_or(0);

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::journal::capacity as history;
 use crate::mysql::state::{self, Presence};
 use crate::mysql::{Server, control, inspect};
+use crate::names::quote;
 use crate::report::check::{
     Case, Check, CheckRun, Finding, Level, capacity_summary, gauge_sentence, level_of,
 };
@@ -53,8 +54,30 @@ fn append(path: &Path, line: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Sizes by schema and table, and the tables that could not be counted.
-type Measured = (BTreeMap<(String, String), Size>, Vec<String>);
+/// What an instance has told.
+struct Measured {
+    /// Sizes by schema and table.
+    sizes: BTreeMap<(String, String), Size>,
+    /// The tables that could not be counted for want of rights.
+    refused: Vec<(String, String)>,
+    /// The account that lacks them.
+    account: Option<String>,
+}
+
+/// The statement that gives the right to count these tables.
+fn select_grant(refused: &[(String, String)], account: Option<&str>) -> Option<String> {
+    let (schema, table) = refused.first()?;
+    Some(format!(
+        "GRANT SELECT ON {}.{} TO {}{}",
+        quote(schema),
+        quote(table),
+        account.unwrap_or("the user"),
+        match refused.len() {
+            1 => "",
+            _ => ", and likewise on the others",
+        }
+    ))
+}
 
 impl Fleet<'_> {
     pub(super) async fn capacity(
@@ -228,17 +251,22 @@ impl Fleet<'_> {
         };
         for (name, answer) in self.ask(|server| self.sizes(server)).await {
             match answer {
-                Ok((sizes, refused)) => {
-                    for ((schema, table), size) in sizes {
+                Ok(found) => {
+                    for ((schema, table), size) in found.sizes {
                         now.tables.entry(schema).or_default().insert(table, size);
                     }
+                    let refused: Vec<String> = found
+                        .refused
+                        .iter()
+                        .map(|(schema, table)| format!("{schema}.{table}"))
+                        .collect();
                     if !refused.is_empty() {
                         case.findings.push(Finding {
                             places: refused
                                 .iter()
                                 .map(|table| format!("{name}/{table}"))
                                 .collect(),
-                            next: Some("GRANT SELECT on them to the user".to_owned()),
+                            next: select_grant(&found.refused, found.account.as_deref()),
                             ..Finding::new(
                                 "not_measured",
                                 Level::Error,
@@ -279,9 +307,10 @@ impl Fleet<'_> {
         for (schema, table) in wanted.iter().filter(|name| !sizes.contains_key(*name)) {
             // Missing is what `drift` says; not to be seen is what hides how full it is.
             if state::table(server, &mut conn, schema, table).await? == Presence::Refused {
-                refused.push(format!("{schema}.{table}"));
+                refused.push((schema.clone(), table.clone()));
             }
         }
+        let account = state::account(&mut conn).await;
         drop(conn);
         let mut found = BTreeMap::new();
         if !self.options.exact {
@@ -295,7 +324,11 @@ impl Fleet<'_> {
                     },
                 );
             }
-            return Ok((found, refused));
+            return Ok(Measured {
+                sizes: found,
+                refused,
+                account,
+            });
         }
         let answers: Vec<_> = stream::iter(sizes)
             .map(|((schema, table), size)| async move {
@@ -313,11 +346,15 @@ impl Fleet<'_> {
                 Some(rows) => {
                     found.insert(name, Size { rows, bytes });
                 }
-                None => refused.push(format!("{}.{}", name.0, name.1)),
+                None => refused.push(name),
             }
         }
         refused.sort();
-        Ok((found, refused))
+        Ok(Measured {
+            sizes: found,
+            refused,
+            account,
+        })
     }
 
     /// Whether the user has no rights on the history; then that is said.
