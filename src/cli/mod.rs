@@ -26,7 +26,8 @@ use std::io::{IsTerminal, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use indexmap::IndexMap;
 use secrecy::SecretString;
 
@@ -88,6 +89,9 @@ pub struct GlobalArgs {
         help_heading = "Global options"
     )]
     pub topology: PathBuf,
+    /// Whether the command line says so, not the environment or the default.
+    #[arg(skip)]
+    pub topology_is_named: bool,
     /// How results are printed
     #[arg(
         short,
@@ -307,7 +311,13 @@ fn topology_text(path: &Path) -> Result<String> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        cli.global.topology_is_named =
+            matches.value_source("topology") == Some(ValueSource::CommandLine);
+        Ok(cli)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are results; anything else is a usage error.

@@ -12,7 +12,8 @@ use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::report::measured::PlanParts;
 use crate::report::plan::{PlanReport, TableRow};
-use crate::report::plan_page::{SkewBars, page};
+use crate::report::plan_page::page;
+use crate::report::skew::SkewReport;
 use crate::schema::TableDef;
 use crate::schema::script::create_tables;
 use crate::schema::size::{GUESS, Pages, RANDOM_FILL, Unknown, row_size};
@@ -37,6 +38,9 @@ use crate::topology::{Spread, Topology};
 /// --table orders=40M are rows a year of its own. The same can stand in a file (--estimates): its
 /// keys are the flags' names, the limits under `limits:` without their `max`; a flag counts before
 /// the file.
+///
+/// The exit code is 1 where no layout lasts as long as is asked for, and 3 where some of what --from
+/// names could not be measured.
 #[derive(clap::Args, Debug)]
 pub struct PlanArgs {
     /// Rows that come in the first year; of several years one after another: 40M,60M,90M
@@ -75,7 +79,8 @@ pub struct PlanArgs {
     #[arg(long, value_name = "FILE")]
     estimates: Option<PathBuf>,
     /// Tables of this topology or SQL file: bytes of their rows by their DDL; --write keeps a
-    /// topology's cluster, instances and tables
+    /// topology's cluster, instances and tables [default: the file of -t, where that is said
+    /// without --from]
     #[arg(long, value_name = "FILE")]
     tables: Option<PathBuf>,
     /// Bytes of a row with its share of the indexes
@@ -137,6 +142,7 @@ pub struct PlanArgs {
 /// be.
 pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
     // What can fail early fails before anything is read.
+    cx.out.can_show()?;
     for path in args.write.iter().chain(&args.report) {
         refuse_existing(path, args.force)?;
     }
@@ -152,7 +158,13 @@ pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
         }
         None => estimates,
     };
-    let from = args.tables.as_deref().map(read_tables).transpose()?;
+    // A topology that was named for nothing else is that of the tables.
+    let named = cx.global.topology_is_named && !args.live.is_asked();
+    let tables = args
+        .tables
+        .as_deref()
+        .or(named.then_some(cx.global.topology.as_path()));
+    let from = tables.map(read_tables).transpose()?;
     let fill = estimates.page_fill.unwrap_or(RANDOM_FILL);
     let rows: Vec<TableRow> = from.as_ref().map_or_else(Vec::new, |from| from.rows(fill));
     let known = from
@@ -175,9 +187,21 @@ pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
         .map(|one| (one.schemas, one.tables_per_schema))
         .collect();
     let skew = plan_sample::sample(cx, &args.sample, &layouts, estimates.row_bytes).await?;
-    let bars = skew.as_ref().map_or_else(Vec::new, |skew| skew.bars());
-    let outcome = plan_sample::outcome(skew.as_ref());
-    let written = write_files(&args, from, &report, &bars)?;
+    let outcome = match report.plan.best().lasts {
+        true => plan_sample::outcome(skew.as_ref()),
+        false => Outcome::No,
+    };
+    // A file of a part of the fleet would be taken for one of all of it.
+    let missing = live.as_ref().and_then(|live| {
+        plan_from::incomplete(
+            live,
+            "the plan takes what is missing to be as full as the rest; no file was written",
+        )
+    });
+    let written = match missing {
+        Some(_) => Vec::new(),
+        None => write_files(&args, from, &report, skew.as_ref())?,
+    };
     cx.out.show(&PlanParts {
         measured: live,
         plan: Some(report),
@@ -186,7 +210,10 @@ pub async fn run(cx: &mut Context, args: PlanArgs) -> Result<Outcome> {
     for note in written {
         cx.note(&note);
     }
-    Ok(outcome)
+    match missing {
+        Some(missing) => Err(missing),
+        None => Ok(outcome),
+    }
 }
 
 fn no_plan(fault: &dyn std::fmt::Display) -> Error {
@@ -226,7 +253,7 @@ fn write_files(
     args: &PlanArgs,
     from: Option<Known>,
     report: &PlanReport,
-    bars: &[SkewBars],
+    skew: Option<&SkewReport>,
 ) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     if let Some(path) = &args.write {
@@ -245,7 +272,9 @@ fn write_files(
         notes.push(format!("wrote {}", path.display()));
     }
     if let Some(path) = &args.report {
-        write(path, args.force, &page(report, bars))?;
+        let bars = skew.map_or_else(Vec::new, SkewReport::bars);
+        let warnings = skew.map_or(&[][..], SkewReport::warnings);
+        write(path, args.force, &page(report, &bars, warnings))?;
         notes.push(format!("wrote {}", path.display()));
     }
     Ok(notes)

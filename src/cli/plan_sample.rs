@@ -1,6 +1,7 @@
 //! `shardctl plan --sample`: real keys through the candidate functions.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use super::plan_from::{connect, place, progress, topology_if_any};
@@ -20,7 +21,7 @@ use crate::schema::TableDef;
 use crate::schema::parse::parse_create_table;
 use crate::topology::plan::Estimates;
 use crate::topology::plan::quantity::{Count, Size};
-use crate::topology::{LogicalTable, Topology};
+use crate::topology::{Endpoint, LogicalTable, Topology};
 
 /// Shards that are tried where neither flags nor a plan say them.
 const SHARDS: [u32; 3] = [16, 32, 64];
@@ -33,80 +34,50 @@ const ROW_OVERHEAD: u64 = 18;
 
 /// Flags of the keys that are counted.
 #[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Real keys")]
 pub(super) struct SampleArgs {
     /// Count the real keys of this source under each shard function: a live column
     /// INSTANCE/SCHEMA.TABLE.COLUMN, all physical tables of topology/TABLE (by its shard key; or
     /// topology/TABLE.COLUMN), a file with a key on each line, or - for stdin
-    #[arg(long, value_name = "SOURCE", help_heading = "Real keys")]
+    #[arg(long, value_name = "SOURCE")]
     sample: Option<String>,
+    #[command(flatten)]
+    how: SampleHow,
+}
+
+/// How they are taken and counted.
+#[derive(clap::Args, Debug, Default)]
+#[group(requires = "sample")]
+struct SampleHow {
     /// Take so many keys at random, not all
-    #[arg(
-        long,
-        value_name = "N",
-        requires = "sample",
-        help_heading = "Real keys"
-    )]
+    #[arg(long, value_name = "N")]
     sample_rows: Option<Count>,
     /// Take this percentage of the keys at random, not all
-    #[arg(
-        long,
-        value_name = "PERCENT",
-        requires = "sample",
-        conflicts_with = "sample_rows",
-        help_heading = "Real keys"
-    )]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "sample_rows")]
     sample_percent: Option<f64>,
     /// Number that the random choice starts from: the same gives the same sample
-    #[arg(
-        long,
-        value_name = "N",
-        requires = "sample",
-        default_value_t = 1,
-        help_heading = "Real keys"
-    )]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     sample_seed: u32,
     /// The file is CSV: take the column of this name in its header, or of this number in a file
     /// without one
-    #[arg(
-        long,
-        value_name = "COLUMN",
-        requires = "sample",
-        help_heading = "Real keys"
-    )]
+    #[arg(long, value_name = "COLUMN")]
     sample_column: Option<String>,
     /// Measure the bytes of each row of a live table, which reads the rows whole
-    #[arg(long, requires = "sample", help_heading = "Real keys")]
+    #[arg(long)]
     sample_bytes: bool,
     /// SQL type of the keys of a file, such as "bigint unsigned" [default: by the first key]
-    #[arg(
-        long,
-        value_name = "TYPE",
-        requires = "sample",
-        help_heading = "Real keys"
-    )]
+    #[arg(long, value_name = "TYPE")]
     key_type: Option<String>,
     /// Shard functions to try [default: all that take the keys' type]
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        value_name = "LIST",
-        requires = "sample",
-        help_heading = "Real keys"
-    )]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     functions: Vec<Function>,
     /// Numbers of shards to try, 16,32,64; 16x4 for four tables in each [default: the plan's, or
     /// 16,32,64]
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "LIST",
-        requires = "sample",
-        help_heading = "Real keys"
-    )]
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
     shards: Vec<Layout>,
-    /// Fail (exit code 1) where a candidate's fullest shard or table has more than X times the mean
-    #[arg(long, value_name = "X", requires = "sample", value_parser = skew_max, help_heading = "Real keys")]
+    /// Fail (exit code 1) where a candidate's fullest shard or table has, or by the interval of a
+    /// sample may have, more than X times the mean
+    #[arg(long, value_name = "X", value_parser = skew_max)]
     max_skew: Option<f64>,
 }
 
@@ -168,18 +139,18 @@ pub(super) async fn sample(
     let Some(source) = &args.sample else {
         return Ok(None);
     };
-    if let Some(percent) = args.sample_percent
+    if let Some(percent) = args.how.sample_percent
         && !(percent > 0.0 && percent <= 100.0)
     {
         return Err(Error::usage(format!(
             "--sample-percent is more than 0 and at most 100, not {percent}"
         )));
     }
-    if args.sample_rows.is_some_and(|rows| rows.0 == 0) {
+    if args.how.sample_rows.is_some_and(|rows| rows.0 == 0) {
         return Err(Error::usage("--sample-rows is at least 1"));
     }
-    let layouts = match (args.shards.is_empty(), planned) {
-        (false, _) => args.shards.clone(),
+    let layouts = match (args.how.shards.is_empty(), planned) {
+        (false, _) => args.how.shards.clone(),
         (true, []) => SHARDS
             .iter()
             .filter_map(|schemas| Layout::new(*schemas, 1))
@@ -204,12 +175,12 @@ pub(super) async fn sample(
 
 /// A tally of the functions that were asked for.
 fn tally(args: &SampleArgs, layouts: &[Layout], kind: KeyType) -> Result<Tally> {
-    let functions = match args.functions.as_slice() {
+    let functions = match args.how.functions.as_slice() {
         [] => &Function::ALL,
         some => some,
     };
     if let (false, Some(unfit)) = (
-        args.functions.is_empty(),
+        args.how.functions.is_empty(),
         functions.iter().find(|function| !function.takes(&kind)),
     ) {
         return Err(Error::usage(format!(
@@ -252,13 +223,13 @@ fn from_file(
     layouts: Vec<Layout>,
     row_bytes: Option<u64>,
 ) -> Result<SkewReport> {
-    if args.sample_bytes {
+    if args.how.sample_bytes {
         return Err(Error::usage(
             "--sample-bytes is for a live table: a file of keys has no rows to measure",
         )
         .next("give the bytes of a row with --row-bytes"));
     }
-    let choice = match (args.sample_rows, args.sample_percent) {
+    let choice = match (args.how.sample_rows, args.how.sample_percent) {
         (Some(rows), _) if rows.0 > SAMPLE_ROWS_MAX => {
             return Err(Error::usage(format!(
                 "a sample of {} keys of a file is more than the {} that are held in memory",
@@ -276,7 +247,7 @@ fn from_file(
             "-" => "stdin".to_owned(),
             path => path.to_owned(),
         },
-        form: match &args.sample_column {
+        form: match &args.how.sample_column {
             None => Form::Lines,
             Some(column) => match column.parse() {
                 Ok(0) => return Err(Error::usage("columns are counted from 1")),
@@ -284,9 +255,9 @@ fn from_file(
                 Err(_) => Form::Named(column.clone()),
             },
         },
-        kind: args.key_type.as_deref().map(key_type).transpose()?,
+        kind: args.how.key_type.as_deref().map(key_type).transpose()?,
         choice,
-        seed: args.sample_seed.into(),
+        seed: args.how.sample_seed.into(),
     };
     let mut input: Box<dyn BufRead> = match source {
         "-" => Box::new(BufReader::with_capacity(BUFFER, std::io::stdin())),
@@ -311,16 +282,21 @@ fn from_file(
     let keys = counted.tally.keys();
     // A sample of all is none.
     let is_sample = keys < counted.rows;
-    let taken = match is_sample {
+    let mut taken = match is_sample {
         true => format!("a random sample of {} keys", count(counted.rows)),
         false => "all of them".to_owned(),
     };
+    match counted.blank_lines {
+        0 => {}
+        1 => taken.push_str(", one blank line left out"),
+        lines => taken.push_str(&format!(", {} blank lines left out", count(lines))),
+    }
     let skew = counted.tally.finish(Population {
         rows: Some(counted.rows),
         is_sample,
         row_bytes: row_bytes.map(|bytes| bytes as f64),
     });
-    Ok(SkewReport::new(query.name, taken, skew, args.max_skew))
+    Ok(SkewReport::new(query.name, taken, skew, args.how.max_skew))
 }
 
 async fn from_table(
@@ -330,7 +306,7 @@ async fn from_table(
     layouts: Vec<Layout>,
     row_bytes: Option<u64>,
 ) -> Result<SkewReport> {
-    if args.sample_column.is_some() || args.key_type.is_some() {
+    if args.how.sample_column.is_some() || args.how.key_type.is_some() {
         return Err(Error::usage(format!(
             "there is no file `{source}`, and a live table's column and type are its own"
         ))
@@ -345,7 +321,7 @@ async fn from_table(
     let sum = |of: fn(&Described) -> u64| found.tables.iter().map(|(_, table)| of(table)).sum();
     let rows: u64 = sum(|table| table.rows);
     let bytes: u64 = sum(|table| table.data_bytes + table.index_bytes);
-    let chance = match (args.sample_rows, args.sample_percent) {
+    let chance = match (args.how.sample_rows, args.how.sample_percent) {
         (Some(wanted), _) if rows > 0 => wanted.0 as f64 / rows as f64,
         (None, Some(percent)) => percent / 100.0,
         _ => 1.0,
@@ -360,10 +336,11 @@ async fn from_table(
                 .map_err(|fault| Error::usage("a table cannot be named").cause(fault))?,
             column: column.clone(),
             bytes: args
+                .how
                 .sample_bytes
                 .then(|| row_bytes_sql(def, ROW_OVERHEAD + fixed_bytes(def))),
             // Another start for each, or all would leave out the same rows.
-            chance: chance.map(|chance| (chance, u64::from(args.sample_seed) + number as u64)),
+            chance: chance.map(|chance| (chance, u64::from(args.how.sample_seed) + number as u64)),
         };
         let shown = bar.clone();
         counted = table(server, &query, kind.clone(), counted, move |keys| {
@@ -397,12 +374,12 @@ async fn from_table(
             chance * 100.0
         ),
     };
-    taken.push_str(match (args.sample_bytes, row_bytes) {
+    taken.push_str(match (args.how.sample_bytes, row_bytes) {
         (true, _) => ", bytes of the rows' values without indexes",
         (false, Some(_)) => "",
         (false, None) => ", bytes by the average row",
     });
-    Ok(SkewReport::new(found.title, taken, skew, args.max_skew))
+    Ok(SkewReport::new(found.title, taken, skew, args.how.max_skew))
 }
 
 /// What stands before the name of a logical table, all physical tables of which are meant.
@@ -483,17 +460,37 @@ async fn described(server: &Server, schema: &SchemaName, table: &str) -> Result<
         })
 }
 
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
 /// One table of one server.
 async fn single(cx: &Context, source: &str) -> Result<Tables> {
     let topology = topology_if_any(cx)?;
-    let no_file = |error: Error| match source.contains('/') {
-        // Something like keys.txt was meant for a file.
-        false => Error::usage(format!("there is no file `{source}`"))
-            .next("write INSTANCE/SCHEMA.TABLE.COLUMN for a live table, or - for stdin"),
-        true => error,
+    let no_file = |cause: Option<String>| {
+        let error = Error::usage(format!("there is no file `{source}`"))
+            .next("write INSTANCE/SCHEMA.TABLE.COLUMN for a live table, or - for stdin");
+        match cause {
+            Some(cause) => error.cause(format!("nor is it a live table: {cause}")),
+            None => error,
+        }
     };
-    let (instance, endpoint, rest) =
-        place(cx, topology.as_ref(), source, "SCHEMA.TABLE.COLUMN").map_err(no_file)?;
+    let (instance, endpoint, rest) = place(cx, topology.as_ref(), source, "SCHEMA.TABLE.COLUMN")
+        .map_err(|error| match source.contains('/') {
+            // Something like keys.txt was meant for a file.
+            false => no_file(None),
+            true => no_file(Some(error.summary())),
+        })?;
+    // A path is far more often a file's, misspelt, than that of a socket that is not there.
+    if let Endpoint::Socket(socket) = &endpoint
+        && source.starts_with('/')
+        && !is_socket(socket)
+    {
+        return Err(no_file(Some(format!(
+            "there is no socket `{}`",
+            socket.display()
+        ))));
+    }
     let parts: Vec<&str> = rest.split('.').collect();
     let form = || {
         Error::usage(format!("`{rest}` is not SCHEMA.TABLE.COLUMN"))

@@ -24,6 +24,10 @@ pub struct SkewBars {
     pub unit: String,
     /// A bar for each shard, in the order of the shards.
     pub bars: Vec<SkewBar>,
+    /// What the function has no place for: it is in no bar, and the others say little without it.
+    pub nowhere: u64,
+    /// Why the function cannot be taken for these keys.
+    pub fault: Option<String>,
     /// What to know: the largest over the mean, the biggest keys, warnings.
     pub notes: Vec<String>,
 }
@@ -53,7 +57,7 @@ const BOTTOM: f64 = 262.0;
 const LINES_MAX: usize = 5;
 
 /// The whole page.
-pub fn page(report: &PlanReport, skew: &[SkewBars]) -> String {
+pub fn page(report: &PlanReport, skew: &[SkewBars], warnings: &[String]) -> String {
     let plan = &report.plan;
     let mut body = String::new();
     let best = plan.best();
@@ -107,6 +111,12 @@ pub fn page(report: &PlanReport, skew: &[SkewBars]) -> String {
     }
     if !skew.is_empty() {
         push(&mut body, "<section><h2>How evenly real keys spread</h2>\n");
+        for warning in warnings {
+            push(
+                &mut body,
+                &format!("<p class=\"fault\">{}</p>\n", escape(warning)),
+            );
+        }
         for bars in skew {
             push(&mut body, &skew_figure(bars));
         }
@@ -538,7 +548,8 @@ fn skew_figure(skew: &SkewBars) -> String {
                 .map_or(bar.value, |(_, high)| high.max(bar.value))
         })
         .max()
-        .unwrap_or(0);
+        .unwrap_or(0)
+        .max(skew.nowhere);
     let total: u128 = skew.bars.iter().map(|bar| u128::from(bar.value)).sum();
     let mean = total as f64 / skew.bars.len().max(1) as f64;
     let scale = Scale {
@@ -558,23 +569,31 @@ fn skew_figure(skew: &SkewBars) -> String {
             escape(&Count(amount).to_string())
         );
     }
-    let slot = (RIGHT - LEFT) / skew.bars.len().max(1) as f64;
+    // What has no place has a bar of its own, or the others alone would look even.
+    let lost = (skew.nowhere > 0).then(|| SkewBar {
+        label: "none".to_owned(),
+        value: skew.nowhere,
+        interval: None,
+    });
+    let all: Vec<&SkewBar> = skew.bars.iter().chain(&lost).collect();
+    let slot = (RIGHT - LEFT) / all.len().max(1) as f64;
     let width = (slot * 0.72).max(0.4);
     // Labels that would run into each other are left out.
-    let longest = skew
-        .bars
+    let longest = all
         .iter()
         .map(|bar| bar.label.chars().count())
         .max()
         .unwrap_or(1);
     let every = ((longest as f64 * 8.0 + 6.0) / slot).ceil().max(1.0) as usize;
-    for (index, bar) in skew.bars.iter().enumerate() {
+    for (index, bar) in all.iter().enumerate() {
+        let is_lost = index == skew.bars.len();
         let middle = LEFT + slot * (index as f64 + 0.5);
         let y = scale.y(bar.value as f64);
-        let over = if bar.value as f64 > mean * 1.5 {
-            " over"
-        } else {
-            ""
+        let over = match (is_lost, &skew.fault) {
+            (true, _) => " over",
+            (false, Some(_)) => " unfit",
+            (false, None) if bar.value as f64 > mean * 1.5 => " over",
+            (false, None) => "",
         };
         let _ = write!(
             svg,
@@ -594,7 +613,7 @@ fn skew_figure(skew: &SkewBars) -> String {
                 scale.y(high as f64)
             );
         }
-        if index % every == 0 {
+        if index % every == 0 || is_lost {
             let _ = write!(
                 svg,
                 "<text class=\"label\" x=\"{middle:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
@@ -616,8 +635,19 @@ fn skew_figure(skew: &SkewBars) -> String {
         .iter()
         .map(|note| format!("<li>{}</li>", escape(note)))
         .collect();
+    let fault = skew.fault.as_ref().map_or_else(String::new, |fault| {
+        let lost = match skew.nowhere {
+            0 => String::new(),
+            lost => format!(" ({} {} have no place)", count(lost), skew.unit),
+        };
+        format!(
+            "<p class=\"fault\">unfit for these keys: {}{}</p>",
+            escape(fault),
+            escape(&lost)
+        )
+    });
     format!(
-        "<figure><figcaption>{}</figcaption>{svg}<ul class=\"notes\">{notes}</ul></figure>\n",
+        "<figure><figcaption>{}</figcaption>{fault}{svg}<ul class=\"notes\">{notes}</ul></figure>\n",
         escape(&format!("{}, {} per shard", skew.title, skew.unit))
     )
 }
@@ -654,6 +684,8 @@ mod tests {
             title: "member by mod(memberId), <16> shards".to_owned(),
             unit: "keys".to_owned(),
             bars,
+            nowhere: 0,
+            fault: None,
             notes: vec!["4 & 5 have most".to_owned()],
         }
     }

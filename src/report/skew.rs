@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::plan_page::{SkewBar, SkewBars};
-use super::{Report, View, bytes, count, right_align};
+use super::{Report, View, bytes, count, counted, right_align};
 use crate::routing::skew::{Candidate, Shard, Skew, percent};
 
 /// What `plan --sample` shows. A page can draw bars from [`Skew::candidates`]: each has its shards
@@ -19,7 +19,8 @@ pub struct SkewReport {
     pub skew: Skew,
     /// `--max-skew`.
     pub skew_max: Option<f64>,
-    /// The candidates that exceed it, or cannot be taken for these keys.
+    /// The candidates that exceed it, or cannot be taken for these keys. Of a sample what counts is
+    /// the upper end of the interval.
     pub exceeding: Vec<String>,
 }
 
@@ -28,7 +29,13 @@ impl SkewReport {
     pub fn new(source: String, taken: String, skew: Skew, skew_max: Option<f64>) -> Self {
         let exceeding = skew_max.map_or_else(Vec::new, |most| {
             let over = |one: &&Candidate| one.fault.is_some() || one.exceeds(most);
-            skew.candidates.iter().filter(over).map(title).collect()
+            let named = |one: &Candidate| match one.exceeds_by_interval_only(most) {
+                true if one.fault.is_none() => {
+                    format!("{} (up to {:.3})", title(one), one.skew_at_most())
+                }
+                _ => title(one),
+            };
+            skew.candidates.iter().filter(over).map(named).collect()
         });
         Self {
             source,
@@ -57,19 +64,51 @@ impl SkewReport {
             .iter()
             .map(|one| SkewBars {
                 title: format!(
-                    "{} by {}, {} shards",
+                    "{} by {}, {}",
                     self.source,
                     one.function.name(),
-                    one.schemas
+                    match (one.schemas, one.tables_per_schema) {
+                        (1, 1) => "one shard".to_owned(),
+                        (shards, 1) => format!("{shards} shards"),
+                        (1, tables) => format!("one shard of {tables} tables"),
+                        (shards, tables) => format!("{shards} shards of {tables} tables each"),
+                    }
                 ),
                 unit: "rows".to_owned(),
                 bars: one.shards.iter().enumerate().map(bar).collect(),
-                notes: vec![match &one.fault {
-                    Some(fault) => fault.clone(),
-                    None => format!("the largest over the mean: {:.3}", one.max_over_mean),
-                }],
+                nowhere: (one.unplaced as f64 * self.scale()).round() as u64,
+                fault: one.fault.clone(),
+                // How evenly the rest spreads is no comfort.
+                notes: match one.fault {
+                    Some(_) => Vec::new(),
+                    None => vec![largest(one)],
+                },
             })
             .collect()
+    }
+
+    /// Rows that a key stands for.
+    fn scale(&self) -> f64 {
+        self.skew.rows as f64 / self.skew.keys.max(1) as f64
+    }
+}
+
+/// The fullest shard, and the fullest table where a shard has several.
+fn largest(one: &Candidate) -> String {
+    let mut text = format!("the largest over the mean: {:.3}", one.max_over_mean);
+    if let (Some(low), Some(high)) = (one.max_over_mean_low, one.max_over_mean_high) {
+        text.push_str(&format!(" ({low:.3} to {high:.3} with 95 % confidence)"));
+    }
+    if one.tables_per_schema > 1 {
+        text.push_str(&format!("; of the tables: {:.3}", one.table_max_over_mean));
+    }
+    text
+}
+
+impl SkewReport {
+    /// What the page says of the keys besides.
+    pub fn warnings(&self) -> &[String] {
+        &self.skew.warnings
     }
 }
 
@@ -86,8 +125,8 @@ impl Report for SkewReport {
             (false, _) => format!(", more than {} different", count(skew.distinct.keys)),
         };
         let mut text = format!(
-            "{} keys of {} ({}): {}{distinct}",
-            count(skew.keys),
+            "{} of {} ({}): {}{distinct}",
+            counted(skew.keys, "key"),
             self.source,
             skew.key_type,
             self.taken
@@ -140,6 +179,16 @@ impl Report for SkewReport {
                 [one] => format!("\nFAILED: {one} exceeds --max-skew {most}"),
                 over => format!("\nFAILED: {} exceed --max-skew {most}", over.join(", ")),
             });
+            if skew
+                .candidates
+                .iter()
+                .any(|one| one.exceeds_by_interval_only(most))
+            {
+                text.push_str(
+                    "\nnote: of a sample the upper end of the interval counts; more keys make it \
+                     narrower",
+                );
+            }
         }
         text
     }
@@ -189,14 +238,22 @@ fn candidates(skew: &Skew, view: &View) -> String {
         });
         if with_interval {
             cells.push(match (one.max_over_mean_low, one.max_over_mean_high) {
-                (Some(low), Some(high)) => format!("{low:.3} to {high:.3}"),
+                (Some(low), Some(high)) if one.fault.is_none() => {
+                    format!("{low:.3} to {high:.3}")
+                }
                 _ => String::new(),
             });
         }
         if with_tables {
-            cells.push(format!("{:.3}", one.table_max_over_mean));
+            cells.push(match &one.fault {
+                Some(_) => String::new(),
+                None => format!("{:.3}", one.table_max_over_mean),
+            });
         }
-        cells.push(percent(one.coefficient));
+        cells.push(match &one.fault {
+            Some(_) => String::new(),
+            None => percent(one.coefficient),
+        });
         cells.push(one.empty.to_string());
         table.add_row(cells);
     }

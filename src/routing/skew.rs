@@ -930,6 +930,13 @@ impl Tally {
         };
         let (max_over_mean, coefficient) = spread(&schemas);
         let (table_max_over_mean, _) = spread(tables);
+        let table_misses = MISSES / tables.len() as f64;
+        let table_max_over_mean_high = tables
+            .iter()
+            .filter_map(|cell| population.interval(cell.rows, total, table_misses))
+            .map(|(_, high)| high)
+            .reduce(f64::max)
+            .map(|share| share * tables.len() as f64);
         Candidate {
             function,
             schemas: layout.schemas,
@@ -940,6 +947,7 @@ impl Tally {
             max_over_mean_high: fullest(|shard| shard.share_high),
             coefficient,
             table_max_over_mean,
+            table_max_over_mean_high,
             empty: schemas.iter().filter(|cell| cell.rows == 0).count() as u32,
             empty_tables: tables.iter().filter(|cell| cell.rows == 0).count() as u32,
             unplaced: 0,
@@ -1135,6 +1143,8 @@ pub struct Candidate {
     pub coefficient: f64,
     /// Rows of the fullest physical table over the mean of all.
     pub table_max_over_mean: f64,
+    /// It is at most this, for all rows that a sample stands for, with 95 % confidence.
+    pub table_max_over_mean_high: Option<f64>,
     /// Shards without a row.
     pub empty: u32,
     /// Physical tables without a row.
@@ -1189,9 +1199,24 @@ impl Candidate {
         }
     }
 
-    /// Whether the fullest shard or table is fuller than this many times the mean.
+    /// How many times the mean the fullest shard or table has; of a sample the most that it can be
+    /// with 95 % confidence, for a gate must not pass by luck.
+    pub fn skew_at_most(&self) -> f64 {
+        let shard = self.max_over_mean_high.unwrap_or(self.max_over_mean);
+        let table = self
+            .table_max_over_mean_high
+            .unwrap_or(self.table_max_over_mean);
+        shard.max(table)
+    }
+
+    /// Whether the fullest shard or table may be fuller than this many times the mean.
     pub fn exceeds(&self, skew_max: f64) -> bool {
-        self.max_over_mean > skew_max || self.table_max_over_mean > skew_max
+        self.skew_at_most() > skew_max
+    }
+
+    /// Whether it is only the interval of a sample that exceeds.
+    pub fn exceeds_by_interval_only(&self, skew_max: f64) -> bool {
+        self.exceeds(skew_max) && self.max_over_mean.max(self.table_max_over_mean) <= skew_max
     }
 }
 

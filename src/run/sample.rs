@@ -4,14 +4,17 @@
 //! waits for the other for long and memory stays small. The order of the keys is kept, so the
 //! answer is the same however they were cut into batches.
 
+use std::cell::Cell;
 use std::collections::BinaryHeap;
 use std::io::{BufRead, Read};
+use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 use crate::mysql::Server;
 use crate::mysql::sample::{KeyQuery, keys};
+use crate::report::counted;
 use crate::routing::skew::{KEY_BYTES_MAX, Key, ReadError, Reader, Tally, scrambled};
 use crate::rows::key::KeyType;
 
@@ -146,6 +149,8 @@ pub struct FileTally {
     pub tally: Tally,
     /// Keys in the file, those not taken included.
     pub rows: u64,
+    /// Lines without a key, which were left out.
+    pub blank_lines: u64,
 }
 
 /// Counts the keys of a file. `tally` is asked for once the type is known.
@@ -164,6 +169,7 @@ pub fn file(
         reader: None,
         tally: None,
         rows: 0,
+        blank_lines: 0,
         drawn: Drawn::default(),
         seen,
     };
@@ -180,6 +186,7 @@ struct Counting<'a, M, S> {
     reader: Option<Reader>,
     tally: Option<Tally>,
     rows: u64,
+    blank_lines: u64,
     drawn: Drawn,
     seen: S,
 }
@@ -304,6 +311,7 @@ impl<M: FnOnce(KeyType) -> Result<Tally>, S: Fn(u64)> Counting<'_, M, S> {
         Ok(FileTally {
             tally,
             rows: self.rows,
+            blank_lines: self.blank_lines,
         })
     }
 }
@@ -346,7 +354,12 @@ fn lines<M: FnOnce(KeyType) -> Result<Tally>, S: Fn(u64)>(
         }
         key = key.strip_suffix(b"\n").unwrap_or(key);
         key = key.strip_suffix(b"\r").unwrap_or(key);
-        counting.key(line, key)?;
+        // Most files end in one, and a text of nothing is no key that anyone has on purpose; CSV
+        // can say it: `""`.
+        match key.is_empty() {
+            true => counting.blank_lines += 1,
+            false => counting.key(line, key)?,
+        }
     }
 }
 
@@ -356,6 +369,11 @@ fn records<M: FnOnce(KeyType) -> Result<Tally>, S: Fn(u64)>(
     counting: &mut Counting<'_, M, S>,
 ) -> Result<()> {
     let has_header = matches!(query.form, Form::Named(_));
+    let left = Rc::new(Cell::new(RECORD_BYTES_MAX));
+    let input = Records {
+        input: input.chain(END_MARK),
+        left: left.clone(),
+    };
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(has_header)
         .flexible(true)
@@ -365,6 +383,12 @@ fn records<M: FnOnce(KeyType) -> Result<Tally>, S: Fn(u64)>(
             let header = reader
                 .byte_headers()
                 .map_err(|cause| unreadable(query, &cause))?;
+            if is_end(header) {
+                return Ok(());
+            }
+            if is_unclosed(header) {
+                return Err(counting.bad(1, &UNCLOSED));
+            }
             let names: Vec<String> = header
                 .iter()
                 .map(|field| String::from_utf8_lossy(field).trim().to_owned())
@@ -386,7 +410,9 @@ fn records<M: FnOnce(KeyType) -> Result<Tally>, S: Fn(u64)>(
         Form::Lines => 0,
     };
     let mut record = csv::ByteRecord::new();
+    let mut ended = false;
     loop {
+        left.set(RECORD_BYTES_MAX);
         // The reader's own, for an error says it only at times.
         let at = reader.position().line();
         let more = reader
@@ -396,17 +422,66 @@ fn records<M: FnOnce(KeyType) -> Result<Tally>, S: Fn(u64)>(
             return Ok(());
         }
         let line = record.position().map_or(at, csv::Position::line);
+        if is_unclosed(&record) {
+            return Err(counting.bad(line, &UNCLOSED));
+        }
+        // Behind our own mark there is nothing; behind one that is the file's there is ours.
+        if ended {
+            return Err(counting.bad(at - 1, &"it holds a NUL byte: this is no list of keys"));
+        }
+        ended = is_end(&record);
+        if ended {
+            continue;
+        }
         match record.get(column) {
             Some(field) => counting.key(line, field)?,
             None => {
                 let fault = format!(
-                    "it has {} columns, and the key is in column {}",
-                    record.len(),
+                    "it has {}, and the key is in column {}",
+                    counted(record.len() as u64, "column"),
                     column + 1
                 );
                 return Err(counting.bad(line, &fault));
             }
         }
+    }
+}
+
+/// What is put behind a CSV file: a record of its own. The reader takes the end of the file for
+/// the end of a quote; where one is open, the mark is within it.
+const END_MARK: &[u8] = b"\n\0\n";
+
+fn is_end(record: &csv::ByteRecord) -> bool {
+    record.len() == 1 && record.get(0) == Some(b"\0")
+}
+
+const UNCLOSED: &str = "a quote that opens in it is never closed";
+
+fn is_unclosed(record: &csv::ByteRecord) -> bool {
+    let last = record.iter().next_back();
+    last.is_some_and(|field| field.ends_with(END_MARK))
+}
+
+/// Bytes of one record: a quote that is not closed must not read a whole file into memory.
+const RECORD_BYTES_MAX: u64 = 64 << 20;
+
+/// Input that may give so many bytes until `left` is set again.
+struct Records<R> {
+    input: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Records<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        let left = self.left.get().checked_sub(read as u64).ok_or_else(|| {
+            std::io::Error::other(format!(
+                "it is longer than {} MiB; is a quote not closed?",
+                RECORD_BYTES_MAX >> 20
+            ))
+        })?;
+        self.left.set(left);
+        Ok(read)
     }
 }
 
@@ -462,11 +537,16 @@ mod tests {
           cause:  `three` is not an integer
           next:   the first key was taken to say that all are BIGINT; say --key-type if they are not
         ");
-        insta::assert_snapshot!(refused(b"1\n\n2\n", &lines), @r"
+        insta::assert_snapshot!(refused(b"1\n \n2\n", &lines), @r"
         a line holds no key of the stated type
           where:  keys.txt, line 2
-          cause:  there is no key
+          cause:  ` ` is not an integer
           next:   the first key was taken to say that all are BIGINT; say --key-type if they are not
+        ");
+        insta::assert_snapshot!(refused(b"\n\n", &lines), @r"
+        there are no keys in the file
+          where:  keys.txt
+          next:   one key a line, or CSV with --sample-column
         ");
         insta::assert_snapshot!(refused(b"a\n\xff\xfe\n", &lines), @r"
         a line holds no key of the stated type
@@ -498,9 +578,52 @@ mod tests {
         insta::assert_snapshot!(refused(b"1,a\n2,b\n3\n", &query(Form::Numbered(2), Choice::All)), @r"
         a line holds no key of the stated type
           where:  keys.txt, line 3
-          cause:  it has 1 columns, and the key is in column 2
+          cause:  it has 1 column, and the key is in column 2
           next:   the first key was taken to say that all are VARCHAR; say --key-type if they are not
         ");
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_refused() {
+        let named = query(Form::Named("id".to_owned()), Choice::All);
+        insta::assert_snapshot!(refused(b"id,name\n1,a\n2,\"b\n3,c\n", &named), @r"
+        a line holds no key of the stated type
+          where:  keys.txt, line 3
+          cause:  a quote that opens in it is never closed
+          next:   the first key was taken to say that all are BIGINT; say --key-type if they are not
+        ");
+        for text in ["\"id\n1\n2\n", "id\n\"1", "id\n1\n\""] {
+            let error = refused(text.as_bytes(), &named);
+            assert!(error.contains("never closed"), "{text:?}: {error}");
+        }
+        // Closed at the very end, with and without a line break, is closed.
+        for text in ["id\n\"1\"", "id\n\"1\"\n", "id\r\n\"1\"\r\n\r\n"] {
+            let skew = count(text.as_bytes(), 3, &named).unwrap();
+            assert_eq!(skew.keys, 1, "{text:?}");
+        }
+        // Nothing of the file is taken for the mark behind it.
+        let error = refused(b"id\n1\n\0\n2\n", &named);
+        assert!(error.contains("NUL byte"), "{error}");
+        // And not all of a large file is read into memory for it.
+        let mut text = b"id\n\"".to_vec();
+        text.resize(RECORD_BYTES_MAX as usize + 100_000, b'1');
+        let error = refused(&text, &named);
+        assert!(error.contains("it is longer than 64 MiB"), "{error}");
+    }
+
+    #[test]
+    fn blank_lines_are_no_keys() {
+        for kind in ["1\n\n2\r\n\r\n", "a\n\nb\n\n"] {
+            let lines = query(Form::Lines, Choice::All);
+            let counted = file(
+                &mut BufReader::new(kind.as_bytes()),
+                &lines,
+                |kind| Ok(Tally::new(kind, &Function::ALL, &[])),
+                |_| (),
+            )
+            .unwrap();
+            assert_eq!((counted.rows, counted.blank_lines), (2, 2), "{kind:?}");
+        }
     }
 
     #[test]
