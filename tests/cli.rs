@@ -186,11 +186,13 @@ fn help_of_check() {
     Capacity:
           --exact                          Count the rows instead of taking the servers' estimates
           --horizon <TIME>                 How long the capacity must hold: 12mo, 2y, 6w or 90d
-                                           [default: 12mo]
+                                           [default: the file's, or 12mo]
           --warn <TIME>                    What is full sooner is warned of [default: the horizon]
           --fail <TIME>                    What is full sooner is a failure [default: the horizon]
-          --max-rows-per-table <ROWS>      Rows that a physical table should not pass [default: 5M]
+          --max-rows-per-table <ROWS>      Rows that a physical table should not pass [default: the
+                                           file's, or 5M]
           --max-bytes-per-instance <SIZE>  Bytes that the schemas of an instance should not pass
+                                           [default: the file's, or any]
           --rows-per-year <[TABLE=]ROWS>   Growth where it was not measured: rows a year of all sharded
                                            tables, or of one (can be repeated)
           --history <FILE>                 Keep measurements in this file of JSON lines, not on the

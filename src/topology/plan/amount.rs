@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
 use super::quantity::{Count, is_in_thousands};
 use crate::names::TableName;
@@ -306,6 +307,42 @@ impl Period {
             Unit::Weeks | Unit::Days => false,
         }
     }
+}
+
+impl Period {
+    /// For programs: months where it is counted by the calendar, days where it is not.
+    fn months_or_days(self) -> (Option<u32>, Option<u32>) {
+        // Bounded by `new`.
+        match self.unit {
+            Unit::Years => (Some(self.count * 12), None),
+            Unit::Months => (Some(self.count), None),
+            Unit::Weeks => (None, Some(self.count * 7)),
+            Unit::Days => (None, Some(self.count)),
+        }
+    }
+}
+
+/// Writes `horizon` in words, and `horizon_months` or `horizon_days` beside it.
+pub(super) fn horizon<S: Serializer>(period: &Period, serializer: S) -> Result<S::Ok, S::Error> {
+    let (months, days) = period.months_or_days();
+    let mut map = serializer.serialize_map(Some(3))?;
+    map.serialize_entry("horizon", period)?;
+    map.serialize_entry("horizon_months", &months)?;
+    map.serialize_entry("horizon_days", &days)?;
+    map.end()
+}
+
+/// Writes `retention` in words, and `retention_months` or `retention_days` beside it.
+pub(super) fn retention<S: Serializer>(
+    period: &Option<Period>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let (months, days) = period.map_or((None, None), Period::months_or_days);
+    let mut map = serializer.serialize_map(Some(3))?;
+    map.serialize_entry("retention", period)?;
+    map.serialize_entry("retention_months", &months)?;
+    map.serialize_entry("retention_days", &days)?;
+    map.end()
 }
 
 impl FromStr for Period {

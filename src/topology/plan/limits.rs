@@ -224,11 +224,16 @@ fn unsized_tables(estimate: &Estimate) -> Vec<TableName> {
         .collect()
 }
 
-/// Whether the rule on large rows lowers this table's limit.
-pub(super) fn is_large(table: &TableEstimate, limits: &Limits) -> bool {
-    let large = table
+/// Whether the rule on large rows is about this table.
+pub(super) fn has_large_rows(table: &TableEstimate) -> bool {
+    table
         .record_bytes
         .or(table.row_bytes)
-        .is_some_and(|bytes| bytes > LARGE_ROW_BYTES);
-    large && limits.rows_per_table > ROWS_PER_TABLE_LARGE
+        .is_some_and(|bytes| bytes > LARGE_ROW_BYTES)
+}
+
+/// Whether the rule on large rows lowers this table's limit: it allows at most
+/// [`ROWS_PER_TABLE_LARGE`], and asks for no less where the limit is lower already.
+pub(super) fn is_large(table: &TableEstimate, limits: &Limits) -> bool {
+    has_large_rows(table) && limits.rows_per_table > ROWS_PER_TABLE_LARGE
 }

@@ -67,6 +67,7 @@ pub struct Estimate {
     /// The day the first year starts.
     pub start: Date,
     /// How far to plan ahead.
+    #[serde(flatten, serialize_with = "amount::horizon")]
     pub horizon: Period,
     /// The split tables and what each gets; at least one.
     pub tables: Vec<TableEstimate>,
@@ -96,6 +97,7 @@ pub struct TableEstimate {
     /// How many more each further year brings.
     pub growth: Growth,
     /// How long a row is kept; `None` for ever.
+    #[serde(flatten, serialize_with = "amount::retention")]
     pub retention: Option<Period>,
     /// Bytes of a row on the disk with its share of the indexes, where known.
     pub row_bytes: Option<u64>,
@@ -158,7 +160,7 @@ pub enum PlanError {
     #[error("{0} instances are more than the {INSTANCES_MAX} that can be planned")]
     TooManyInstances(u32),
     /// A horizon beyond the calendar.
-    #[error("{horizon} from {start} end beyond the calendar")]
+    #[error("{start} and {horizon} more are beyond the end of the calendar")]
     Calendar {
         /// The day the first year starts.
         start: Date,
@@ -178,7 +180,10 @@ pub enum PlanError {
     #[error("an instance has at least one schema")]
     NoSchemasPerInstance,
     /// Schemas that cannot be spread evenly.
-    #[error("{schemas} schemas do not spread evenly over {instances} instances")]
+    #[error("{} not spread evenly over {instances} instances", match schemas {
+        1 => "one schema does".to_owned(),
+        n => format!("{n} schemas do"),
+    })]
     Uneven {
         /// The schemas.
         schemas: u32,
@@ -293,17 +298,24 @@ impl PlanError {
     }
 }
 
+/// Powers of two, so that every later doubling of the servers moves whole schemas.
 fn even_advice(schemas: u32, instances: u32) -> String {
     let below = (1..=schemas.min(instances))
         .rev()
         .find(|n| schemas.is_multiple_of(*n))
         .unwrap_or(1);
-    let above = u64::from(schemas.div_ceil(instances)) * u64::from(instances);
-    let instances = match below {
+    // Both are far below the end of 32 bits: the limits on them were looked at before.
+    let above = instances.next_power_of_two();
+    let more = schemas.next_power_of_two().max(above);
+    let below = match below {
         1 => "one instance".to_owned(),
         n => format!("{n} instances"),
     };
-    format!("take {instances}, or {above} schemas")
+    match (above == instances, more == schemas) {
+        (true, _) => format!("take {below}, or {more} schemas"),
+        (false, true) => format!("take {below}, or {above} instances"),
+        (false, false) => format!("take {below}, or {above} instances with {more} schemas"),
+    }
 }
 
 /// A logical table now and at the horizon.
@@ -354,6 +366,8 @@ pub struct Plan {
     pub estimate: Estimate,
     /// The day the horizon is reached.
     pub horizon: Date,
+    /// Days from the start until then.
+    pub horizon_days: u32,
     /// Each logical table now and then.
     pub tables: Vec<Outlook>,
     /// Rows of all tables at the start.
@@ -429,6 +443,7 @@ pub fn plan(estimate: &Estimate) -> Result<Plan, PlanError> {
         tables: outlooks(estimate, &volume),
         curves: curves(&volume, days),
         horizon,
+        horizon_days: days,
         rows_now,
         rows_at_horizon,
         bytes_now,
@@ -484,18 +499,22 @@ fn notes(estimate: &Estimate) -> Vec<String> {
     let large: Vec<&TableEstimate> = estimate
         .tables
         .iter()
-        .filter(|table| limits::is_large(table, limits))
+        .filter(|table| limits::has_large_rows(table))
         .collect();
     if !large.is_empty() {
         let names: Vec<TableName> = large.iter().filter_map(|t| t.name.clone()).collect();
         notes.push(format!(
             "rows of more than {LARGE_ROW_BYTES} bytes{}: at most {} to a table, by the published \
-             rule",
+             rule{}",
             match names.as_slice() {
                 [] => String::new(),
                 names => format!(" in {}", listed(names)),
             },
-            Count(ROWS_PER_TABLE_LARGE)
+            Count(ROWS_PER_TABLE_LARGE),
+            match limits.rows_per_table <= ROWS_PER_TABLE_LARGE {
+                true => "; the limit is no higher",
+                false => "",
+            }
         ));
     }
     if limits.rows_per_table > ROWS_PER_TABLE_CEILING && large.len() < estimate.tables.len() {

@@ -292,6 +292,35 @@ fn the_sentences_name_the_limit_that_is_met_first() {
     }), @"2 schemas of 4 tables on 2 instances: no layout within the limits lasts 2 years; this one lasts longest and meets rows per table on 2017-01-01. It holds 40M rows of a logical table in 8 physical tables and cannot grow by moving whole schemas; on 2017-01-01 each schema is split in two, 4 in all: 20M rows move (18.6 GiB, 7 minutes at 50.0 MiB a second), and it lasts until 2018-01-01.");
 }
 
+/// Every number in the advice makes a layout that is planned, of powers of two where it is new.
+#[test]
+fn the_advice_on_uneven_schemas_can_be_followed() {
+    let advice = |instances: u32, schemas: u32| {
+        let estimate = with(|e| (e.instances, e.schemas) = (instances, Some(schemas)));
+        plan(&estimate).unwrap_err().advice()
+    };
+    insta::assert_snapshot!(advice(3, 16), @"take 2 instances, or 4 instances");
+    insta::assert_snapshot!(advice(4, 10), @"take 2 instances, or 16 schemas");
+    insta::assert_snapshot!(advice(8, 1), @"take one instance, or 8 schemas");
+    insta::assert_snapshot!(advice(5, 12), @"take 4 instances, or 8 instances with 16 schemas");
+    for (instances, schemas) in (1..=40u32).flat_map(|i| (1..=40u32).map(move |s| (i, s))) {
+        if schemas.is_multiple_of(instances) {
+            continue;
+        }
+        let text = advice(instances, schemas).replace("one instance", "1 instance");
+        for one in text.strip_prefix("take ").unwrap().split(", or ") {
+            let words: Vec<&str> = one.split(' ').collect();
+            let number = |noun: &str| {
+                let at = words.iter().position(|word| word.starts_with(noun))?;
+                words[at - 1].parse::<u32>().ok()
+            };
+            let instances = number("instance").unwrap_or(instances);
+            let schemas = number("schema").unwrap_or(schemas);
+            assert!(schemas.is_multiple_of(instances), "{text}");
+        }
+    }
+}
+
 #[test]
 fn nonsense_is_refused_with_what_to_do() {
     let refused = |change: &dyn Fn(&mut Estimate)| {
@@ -314,8 +343,8 @@ fn nonsense_is_refused_with_what_to_do() {
     insta::assert_snapshot!(refused(&|e| e.limits.tables_per_instance = Some(0)), @"the limit of tables per instance is 0: nothing fits; raise --max-tables-per-instance, or lower --headroom");
     insta::assert_snapshot!(refused(&|e| {
         (e.start, e.horizon) = (jiff::civil::date(9990, 1, 1), years(50));
-    }), @"50 years from 9990-01-01 end beyond the calendar; start earlier, or look less far ahead");
-    insta::assert_snapshot!(refused(&|e| (e.instances, e.schemas) = (17, Some(16))), @"16 schemas do not spread evenly over 17 instances; take 16 instances, or 17 schemas");
+    }), @"9990-01-01 and 50 years more are beyond the end of the calendar; start earlier, or look less far ahead");
+    insta::assert_snapshot!(refused(&|e| (e.instances, e.schemas) = (17, Some(16))), @"16 schemas do not spread evenly over 17 instances; take 16 instances, or 32 instances with 32 schemas");
     insta::assert_snapshot!(refused(&|e| e.instances = u32::MAX), @"4294967295 instances are more than the 4096 that can be planned; plan clusters of at most 4096 instances apart");
     insta::assert_snapshot!(refused(&|e| e.schemas = Some(65_538)), @"65538 schemas are more than the 65536 that can be planned; take at most 65536 schemas");
     insta::assert_snapshot!(refused(&|e| {
