@@ -317,6 +317,7 @@ impl World {
             servers: &self.servers,
             gather: &gather,
             running: Running::default(),
+            timings: Timings::default(),
             options: GatherOptions {
                 timeout: Duration::from_secs(60),
                 rows_max: 100_000,
