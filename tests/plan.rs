@@ -493,7 +493,7 @@ fn a_plan_in_which_nothing_lasts_says_no() {
     // What it was planned for is what the fleet is checked for.
     let text = std::fs::read_to_string(folder.path().join("t.yaml")).unwrap();
     assert!(
-        text.contains("check:\n  bytes_per_instance: 200000000000\n"),
+        text.contains("check:\n  bytes_per_instance: 214748364800\n"),
         "{text}"
     );
 }
@@ -531,8 +531,8 @@ fn periods_are_words_for_people_and_numbers_for_programs() {
             table["retention_days"]
         )
     };
-    insta::assert_snapshot!(estimate("2", "90d"), @"");
-    insta::assert_snapshot!(estimate("30w", "18mo"), @"");
+    insta::assert_snapshot!(estimate("2", "90d"), @r#""2 years" 24 null = "2018-01-01" 731; "90 days" null 90"#);
+    insta::assert_snapshot!(estimate("30w", "18mo"), @r#""30 weeks" null 210 = "2016-07-29" 210; "18 months" 18 null"#);
 }
 
 #[test]
@@ -615,9 +615,9 @@ fn large_rows_lower_the_limit_as_the_published_rule_says() {
             plan["tables"][0]["rows_per_table_max"], plan["notes"][0]
         )
     };
-    insta::assert_snapshot!(plan("50M"), @"");
-    insta::assert_snapshot!(plan("5M"), @"");
-    insta::assert_snapshot!(plan("2M"), @"");
+    insta::assert_snapshot!(plan("50M"), @r#"5000000; "rows of more than 4096 bytes in `a`: at most 5M to a table, by the published rule""#);
+    insta::assert_snapshot!(plan("5M"), @r#"5000000; "rows of more than 4096 bytes in `a`: at most 5M to a table, by the published rule; the limit is no higher""#);
+    insta::assert_snapshot!(plan("2M"), @r#"2000000; "rows of more than 4096 bytes in `a`: at most 5M to a table, by the published rule; the limit is no higher""#);
 }
 
 #[test]
@@ -633,9 +633,8 @@ fn a_page_tells_its_skew_bars_apart_and_shows_what_has_no_place() {
         })
         .collect();
     std::fs::write(folder.path().join("keys.txt"), keys).unwrap();
-    shardctl(
-        folder.path(),
-        &[
+    let page = |how: &[&str]| {
+        let args = [
             "plan",
             "--rows-per-year",
             "100M",
@@ -643,11 +642,29 @@ fn a_page_tells_its_skew_bars_apart_and_shows_what_has_no_place() {
             "keys.txt",
             "--key-type",
             "varchar(64)",
+            "--force",
             "--report",
             "p.html",
-        ],
-    );
-    let page = std::fs::read_to_string(folder.path().join("p.html")).unwrap();
+        ];
+        shardctl(folder.path(), &[&args[..], how].concat());
+        std::fs::read_to_string(folder.path().join("p.html")).unwrap()
+    };
+    // The line of an interval goes through the top of its bar, whatever has no place.
+    let sampled = page(&["--sample-rows", "3000"]);
+    let number = |text: &str, name: &str| {
+        let (_, rest) = text.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split('"').next().unwrap().parse::<f64>().unwrap()
+    };
+    let mut lines = 0;
+    for bar in sampled.split("<rect class=\"bar").skip(1) {
+        if let Some((bar, line)) = bar.split_once("<line class=\"interval\"") {
+            let (low, top, high) = (number(line, "y1"), number(bar, "y"), number(line, "y2"));
+            assert!(low + 0.1 >= top && top >= high - 0.1, "{bar}{line:.90}");
+            lines += 1;
+        }
+    }
+    assert!(lines > 100, "{lines}");
+    let page = page(&[]);
     assert_balanced(&page);
     let captions: Vec<&str> = page
         .split("<figcaption>")
@@ -700,7 +717,7 @@ fn the_gate_on_skew_goes_by_the_interval_of_a_sample() {
         "{all}"
     );
     // So few keys look even by chance: what they stand for may be far from it.
-    let few = gate(&["--sample-rows", "400"], 1);
+    let few = gate(&["--sample-rows", "2000"], 1);
     assert!(few.contains("FAILED: mod over 16 (up to "), "{few}");
     assert!(
         few.contains("note: of a sample the upper end of the interval counts"),
@@ -714,10 +731,25 @@ fn the_gate_on_skew_goes_by_the_interval_of_a_sample() {
 fn a_source_of_keys_that_is_not_there_is_said_to_be_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let sample = |source| refused(folder.path(), &["plan", "--sample", source]);
-    insta::assert_snapshot!(sample("/nonexistent"), @"");
-    insta::assert_snapshot!(sample("/tmp/no/such/keys.txt"), @"");
-    insta::assert_snapshot!(sample("data/keys.txt"), @"");
-    insta::assert_snapshot!(sample("keys.txt"), @"");
+    insta::assert_snapshot!(sample("/nonexistent"), @r"
+    error: there is no file `/nonexistent`
+      cause:  nor is it a live table: `/nonexistent` is not INSTANCE/SCHEMA.TABLE.COLUMN
+      next:   write rds-1/SCHEMA.TABLE.COLUMN for an instance of the topology, or 10.0.0.7:3306/SCHEMA.TABLE.COLUMN, or /run/mysqld/mysqld.sock/SCHEMA.TABLE.COLUMN
+    ");
+    insta::assert_snapshot!(sample("/tmp/no/such/keys.txt"), @r"
+    error: there is no file `/tmp/no/such/keys.txt`
+      cause:  nor is it a live table: there is no socket `/tmp/no/such`
+      next:   write INSTANCE/SCHEMA.TABLE.COLUMN for a live table, or - for stdin
+    ");
+    insta::assert_snapshot!(sample("data/keys.txt"), @r"
+    error: there is no file `data/keys.txt`
+      cause:  nor is it a live table: there is no instance `data`: there is no topology file topology.yaml
+      next:   name the server by its address: HOST:PORT/SCHEMA.TABLE.COLUMN
+    ");
+    insta::assert_snapshot!(sample("keys.txt"), @r"
+    error: there is no file `keys.txt`
+      next:   write INSTANCE/SCHEMA.TABLE.COLUMN for a live table, or - for stdin
+    ");
 }
 
 #[test]

@@ -547,7 +547,7 @@ tables:
         let output = half(&["--from", "topology", "-o", "json", "--write", written.to_str().unwrap()]);
         let (code, said) = refused(&output);
         assert_eq!(code, 3, "{said}");
-        assert!(said.starts_with("error: rds-2 could not be measured\n  cause:  could not connect"), "{said}");
+        assert!(said.contains("error: rds-2 could not be measured\n  cause:  could not connect"), "{said}");
         assert!(said.contains("the plan takes what is missing to be as full as the rest; no file was written"), "{said}");
         assert!(!written.exists());
         let shown: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -195,6 +195,10 @@ pub(super) fn estimates(cx: &Context, live: &Measured, given: Estimates) -> Resu
             plan: None,
             skew: None,
         })?;
+        let why = format!("no plan is made: how `{}` grows is unknown", unknown.name);
+        if let Some(refused) = incomplete(live, &why) {
+            return Err(refused);
+        }
         return Err(Error::usage(format!(
             "no plan can be made: how `{}` grows is unknown",
             unknown.name

@@ -467,29 +467,25 @@ fn is_socket(path: &Path) -> bool {
 /// One table of one server.
 async fn single(cx: &Context, source: &str) -> Result<Tables> {
     let topology = topology_if_any(cx)?;
-    let no_file = |cause: Option<String>| {
-        let error = Error::usage(format!("there is no file `{source}`"))
-            .next("write INSTANCE/SCHEMA.TABLE.COLUMN for a live table, or - for stdin");
-        match cause {
-            Some(cause) => error.cause(format!("nor is it a live table: {cause}")),
-            None => error,
-        }
-    };
+    const FORMS: &str = "write INSTANCE/SCHEMA.TABLE.COLUMN for a live table, or - for stdin";
+    let no_file = || Error::usage(format!("there is no file `{source}`")).next(FORMS);
     let (instance, endpoint, rest) = place(cx, topology.as_ref(), source, "SCHEMA.TABLE.COLUMN")
         .map_err(|error| match source.contains('/') {
             // Something like keys.txt was meant for a file.
-            false => no_file(None),
-            true => no_file(Some(error.summary())),
+            false => no_file(),
+            true => no_file()
+                .cause(format!("nor is it a live table: {}", error.summary()))
+                .next(error.advice().unwrap_or(FORMS)),
         })?;
     // A path is far more often a file's, misspelt, than that of a socket that is not there.
     if let Endpoint::Socket(socket) = &endpoint
         && source.starts_with('/')
         && !is_socket(socket)
     {
-        return Err(no_file(Some(format!(
-            "there is no socket `{}`",
+        return Err(no_file().cause(format!(
+            "nor is it a live table: there is no socket `{}`",
             socket.display()
-        ))));
+        )));
     }
     let parts: Vec<&str> = rest.split('.').collect();
     let form = || {

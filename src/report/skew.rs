@@ -50,14 +50,18 @@ impl SkewReport {
 impl SkewReport {
     /// The candidates as bars for a page.
     pub fn bars(&self) -> Vec<SkewBars> {
-        let all = self.skew.rows as f64;
-        let bar = |(number, shard): (usize, &Shard)| SkewBar {
-            label: number.to_string(),
-            value: shard.rows,
-            interval: shard
-                .share_low
-                .zip(shard.share_high)
-                .map(|(low, high)| ((low * all) as u64, (high * all).ceil() as u64)),
+        // Shares are of the rows that have a place.
+        let bars = |one: &Candidate| {
+            let placed = one.shards.iter().map(|shard| shard.rows).sum::<u64>() as f64;
+            let bar = |(number, shard): (usize, &Shard)| SkewBar {
+                label: number.to_string(),
+                value: shard.rows,
+                interval: shard
+                    .share_low
+                    .zip(shard.share_high)
+                    .map(|(low, high)| ((low * placed) as u64, (high * placed).ceil() as u64)),
+            };
+            one.shards.iter().enumerate().map(bar).collect()
         };
         self.skew
             .candidates
@@ -75,7 +79,7 @@ impl SkewReport {
                     }
                 ),
                 unit: "rows".to_owned(),
-                bars: one.shards.iter().enumerate().map(bar).collect(),
+                bars: bars(one),
                 nowhere: (one.unplaced as f64 * self.scale()).round() as u64,
                 fault: one.fault.clone(),
                 // How evenly the rest spreads is no comfort.

@@ -117,13 +117,18 @@ fn what_the_fleet_is_held_to_can_stand_in_the_file() {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         all.join("\n")
     };
-    insta::assert_snapshot!(wrong("check:\n  horizont: 2y\n"), @"");
+    insta::assert_snapshot!(wrong("check:\n  horizont: 2y\n"), @"8:3: unknown key `horizont`; did you mean `horizon`?");
     insta::assert_snapshot!(
         wrong("check:\n  horizon: soon\n  warn: 0d\n  rows_per_table: 0\n  bytes_per_instance: -1\n"),
-        @""
+        @r"
+    8:12: horizon: `soon` is not a length of time; write 12mo, 2y, 6w or 90d
+    9:9: warn: `0d` is no time at all; it should be at least a day
+    10:19: rows_per_table: a limit of 0 lets nothing in
+    11:23: bytes_per_instance: `-1` is less than nothing; write 500G, 1.5TiB, 200MB or a number of bytes
+    "
     );
-    insta::assert_snapshot!(wrong("check: { fail: 6mo, warn: 90d }\n"), @"");
-    insta::assert_snapshot!(wrong("check: { warn: 6mo }\n"), @"");
+    insta::assert_snapshot!(wrong("check: { fail: 6mo, warn: 90d }\n"), @"7:27: warn 90d is sooner than fail 6mo: nothing would ever be warned of");
+    insta::assert_snapshot!(wrong("check: { warn: 6mo }\n"), @"7:16: warn 6mo is sooner than fail 12mo: nothing would ever be warned of");
 }
 
 #[test]
