@@ -29,8 +29,14 @@ on_each_engine! {
         assert!(unknown.starts_with("exit code 2") && unknown.contains("there is no shard 4"), "{unknown}");
         let broadcast = shown(&shop.run(&["query", "-q", "-o", "csv", "--shards", "2", "SELECT COUNT(*) AS c FROM region"]));
         assert_eq!(broadcast, "exit code 0\nc\r\n3\r\n--\n");
-        let gathered = shown(&shop.run(&["query", "--shards", "2", "SELECT GROUP_CONCAT(name) FROM member"]));
-        assert!(gathered.starts_with("exit code 2") && gathered.contains("--shards is for statements that shards answer"), "{gathered}");
+        let sql = "SELECT GROUP_CONCAT(name ORDER BY id), MAX(label) FROM member JOIN region ON code = region WHERE id < 12";
+        let gathered = shown(&shop.run(&["query", "-o", "csv", "--scratch", "rds-1", "--shards", "2", sql]));
+        assert!(gathered.contains("\r\n\"m02,m06,m10\",west\r\n"), "{gathered}");
+        assert_eq!(gathered.matches("only shards 2 of 0-3: this is partial knowledge of `member`\n").count(), 1, "{gathered}");
+        let nothing = shown(&shop.run(&["query", "--shards", "2", "SELECT GROUP_CONCAT(name) FROM member WHERE id = 7 OR id = 3"]));
+        assert!(nothing.starts_with("exit code 2") && nothing.contains("--shards leaves out what the statement asks"), "{nothing}");
+        let partial = shown(&shop.run(&["query", "--partial", "SELECT GROUP_CONCAT(name) FROM member"]));
+        assert!(partial.starts_with("exit code 2") && partial.contains("--partial is for statements that shards answer"), "{partial}");
     }
 
     async fn a_shard_that_fails_is_left_out_where_that_is_wanted(engine) {

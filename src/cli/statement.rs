@@ -36,7 +36,7 @@ use crate::run::query::{
 };
 use crate::run::snapshots::Snapshots;
 use crate::run::timings::Timings;
-use crate::topology::{Endpoint, Topology};
+use crate::topology::{Endpoint, Spread, Topology};
 
 /// Connections to each instance that a shell keeps open between its statements: as many as a
 /// scatter whose order does not matter uses.
@@ -371,7 +371,7 @@ impl<'a> Session<'a> {
             Error::usage("--shards leaves out what the statement asks")
                 .cause(format!("it asks shard {}", asked.join(", ")))
         })?;
-        if on_some.places.len() < all {
+        if on_some.places.len() < all && !matches!(on_some.way, Way::Apart(_)) {
             self.cx.note(&format!(
                 "only shards {} of 0-{}: this is partial knowledge of `{table}`",
                 list.text,
@@ -381,19 +381,51 @@ impl<'a> Session<'a> {
         Ok(on_some)
     }
 
+    /// What is gathered, from the shards of `--shards` only.
+    fn gather_on_shards(&self, mut gather: Gather) -> Result<Gather> {
+        let Some(list) = &self.args.shards else {
+            return Ok(gather);
+        };
+        let wanted = list.of(self.topology.shard_count())?;
+        let mut partial = Vec::new();
+        for fetch in &mut gather.fetches {
+            let mut tables = self.topology.tables.values();
+            let table = tables.find(|table| table.name.as_str() == fetch.table);
+            if table.is_some_and(|table| table.spread == Spread::Broadcast) {
+                // Any schema has all of it.
+                continue;
+            }
+            let all = fetch.places.len();
+            fetch.places.retain(|place| wanted.contains(&place.shard));
+            if fetch.places.is_empty() && all > 0 {
+                return Err(Error::usage("--shards leaves out what the statement asks")
+                    .cause(format!("nothing of `{}` would be read", fetch.table)));
+            }
+            if fetch.places.len() < all {
+                partial.push(format!("`{}`", fetch.table));
+            }
+        }
+        if !partial.is_empty() {
+            self.cx.note(&format!(
+                "only shards {} of 0-{}: this is partial knowledge of {}",
+                list.text,
+                self.topology.shard_count().saturating_sub(1),
+                partial.join(", ")
+            ));
+        }
+        Ok(gather)
+    }
+
     /// The third way.
     async fn gathered(&mut self, how: How, gather: &Gather, refusal: &Refusal) -> Result<Outcome> {
-        let flag = match (&self.args.shards, self.args.partial) {
-            (Some(_), _) => Some("--shards"),
-            (None, true) => Some("--partial"),
-            (None, false) => None,
-        };
-        if let Some(flag) = flag {
-            return Err(Error::usage(format!(
-                "{flag} is for statements that shards answer, and this one is gathered from all"
-            ))
-            .cause(refusal));
+        if self.args.partial {
+            return Err(Error::usage(
+                "--partial is for statements that shards answer, and this one is gathered from all",
+            )
+            .cause(refusal)
+            .next("name the shards that are to be read with --shards"));
         }
+        let gather = &self.gather_on_shards(gather.clone())?;
         let asked = Asked {
             gather: &self.args.gather,
             how,

@@ -19,7 +19,10 @@ use crate::names::InstanceName;
 /// Connections with an open snapshot, each used by one statement at a time; or none, and statements
 /// read in sessions of their own.
 #[derive(Debug, Clone, Default)]
-pub struct Snapshots(Option<Arc<Mutex<BTreeMap<InstanceName, Vec<Conn>>>>>);
+pub struct Snapshots(Option<Arc<Mutex<Open>>>);
+
+/// Those of each instance that no statement uses.
+type Open = BTreeMap<InstanceName, Vec<Conn>>;
 
 impl Snapshots {
     /// Opens so many on each of the instances; and how far apart they are at the most.
@@ -51,7 +54,7 @@ impl Snapshots {
         )
         .await?;
         let spread = start.elapsed();
-        let mut open: BTreeMap<InstanceName, Vec<Conn>> = BTreeMap::new();
+        let mut open = Open::new();
         for (server, conn) in ready {
             open.entry(server.name().clone()).or_default().push(conn);
         }
