@@ -33,7 +33,9 @@ pub struct ShardMap {
 /// The control instance cannot be asked, or holds a text that is no topology.
 pub async fn shard_map(control: &Server) -> Result<Option<ShardMap>> {
     let mut conn = control.conn().await?;
-    let Some(row) = control::shard_map(control, &mut conn).await? else {
+    let row = control::shard_map(control, &mut conn).await?;
+    control.give_back(conn);
+    let Some(row) = row else {
         return Ok(None);
     };
     let topology = parse(&row.topology).map_err(|problems| {

@@ -1,8 +1,8 @@
 //! The servers of a fleet and the connections to them.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use indexmap::IndexMap;
@@ -25,6 +25,10 @@ pub const SESSION: &str = "SET NAMES utf8mb4, time_zone='+00:00', \
 
 /// How long connecting and logging in may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection that was given back is taken to be as it was: long enough for the next step
+/// of a command, too short for a server to go and come back.
+const SPARE_FOR: Duration = Duration::from_secs(1);
 
 /// The two families of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -55,6 +59,17 @@ struct Inner {
     pool: Pool,
     flavour: Flavour,
     version: String,
+    /// An open connection that was given back as it was, and when.
+    spare: Mutex<Option<(Instant, Conn)>>,
+}
+
+impl Inner {
+    /// The spare connection, unless it may have been closed by now.
+    fn take_spare(&self) -> Option<Conn> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, conn) = spare.take()?;
+        (since.elapsed() < SPARE_FOR).then_some(conn)
+    }
 }
 
 impl fmt::Debug for Inner {
@@ -126,6 +141,8 @@ impl Server {
             pool,
             flavour,
             version,
+            // The first step of the command goes on with it.
+            spare: Mutex::new(Some((Instant::now(), conn))),
         })))
     }
 
@@ -159,9 +176,20 @@ impl Server {
     /// # Errors
     /// The server cannot be reached any more, or refuses.
     pub async fn conn(&self) -> Result<Conn> {
+        if let Some(conn) = self.0.take_spare() {
+            return Ok(conn);
+        }
         timed_conn(&self.0.pool)
             .await
             .map_err(|cause| connect_error(&self.place(), "", cause))
+    }
+
+    /// Gives a connection back whose session is as [`Server::conn`] gave it: no setting was changed
+    /// and no transaction is open. The next step of a command gets it, without the round trips of a
+    /// new one.
+    pub fn give_back(&self, conn: Conn) {
+        let mut spare = self.0.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        *spare = Some((Instant::now(), conn));
     }
 
     /// An error of the driver on this instance in our words.
@@ -171,6 +199,7 @@ impl Server {
 
     /// Closes the idle connections.
     pub async fn disconnect(&self) {
+        drop(self.0.take_spare());
         // A connection that fails to say goodbye is closed all the same.
         // And a pool whose count is off after a task was cut short would wait for ever.
         let _ =
