@@ -645,7 +645,18 @@ fn help_of_rebalance() {
                                            until the switch
           --dry-run                        Show the moves and change nothing
           --yes                            Go on without asking
-          --keep-source                    Keep the source's fenced copy until `shardctl job finish`
+          --keep-source                    Keep the source's fenced copy until `shardctl job finish`;
+                                           what is written to the target flows back to it, so that
+                                           `shardctl job rollback` loses nothing (not with --offline)
+          --cutover <WHEN>                 Switch as soon as all is copied and compared, or when
+                                           `shardctl job cutover` says so [default: auto] [possible
+                                           values: auto, manual]
+          --no-watch                       End after the switch instead of keeping the rows flowing
+                                           back; `shardctl job resume` does that
+          --on-fence <COMMAND>             Run this command once writers are refused; if it fails,
+                                           nothing is switched and they are let in
+          --on-switch <COMMAND>            Run this command once the target serves
+          --on-rollback <COMMAND>          Run this command once the source serves again
           --workers <N>                    Tables copied or compared at once [default: 4]
           --write <FILE>                   Write the new topology to this file once it is in force
       -h, --help                           Print help (see more with '--help')

@@ -11,7 +11,7 @@ use crate::journal;
 use crate::mysql::{Server, Servers};
 use crate::names::InstanceName;
 use crate::rebalance::moves::{add_instances, drain, moves};
-use crate::rebalance::protocol::{Effect, Event, Job, Owner as Side, Phase};
+use crate::rebalance::protocol::{Effect, Event, Hooks, Job, Owner as Side, Phase};
 use crate::report::rebalance::{JobReport, MoveLine, MovesReport};
 use crate::run::owner::Owner;
 use crate::run::rebalance::{
@@ -26,6 +26,10 @@ use crate::topology::{Endpoint, Topology};
 /// The application goes on writing: rows are copied beside it, its log is followed, and writes are
 /// refused for the moment of the switch only. --offline refuses them from before the copy instead,
 /// and needs no log. What would stop the move later is said before it starts.
+///
+/// Commands given as hooks are run by the shell, with SHARDCTL_HOOK, SHARDCTL_JOB and the files
+/// SHARDCTL_OLD_TOPOLOGY and SHARDCTL_NEW_TOPOLOGY in their environment; what they say is shown on
+/// stderr. A resumed job runs one again that a killed run was in.
 #[derive(clap::Args, Debug)]
 #[command(group = clap::ArgGroup::new("wanted").required(true))]
 pub struct RebalanceArgs {
@@ -58,6 +62,15 @@ pub struct RebalanceArgs {
     /// End after the switch instead of keeping the rows flowing back; `shardctl job resume` does that
     #[arg(long)]
     no_watch: bool,
+    /// Run this command once writers are refused; if it fails, nothing is switched and they are let in
+    #[arg(long, value_name = "COMMAND")]
+    on_fence: Option<String>,
+    /// Run this command once the target serves
+    #[arg(long, value_name = "COMMAND")]
+    on_switch: Option<String>,
+    /// Run this command once the source serves again
+    #[arg(long, value_name = "COMMAND", requires = "keep_source")]
+    on_rollback: Option<String>,
     /// Tables copied or compared at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
@@ -80,6 +93,11 @@ impl RebalanceArgs {
             waits_for_cutover: self.cutover == Cutover::Manual,
             workers: self.workers,
             offline: self.offline,
+            hooks: Hooks {
+                on_fence: self.on_fence.clone(),
+                on_switch: self.on_switch.clone(),
+                on_rollback: self.on_rollback.clone(),
+            },
         }
     }
 }
@@ -126,7 +144,7 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
         (version, text),
         &wanted,
         moved,
-        args.choices(),
+        &args.choices(),
     )
     .await?;
     let report = report(&plan, map.map(|map| map.version));

@@ -78,7 +78,9 @@ mod job;
 mod phase;
 
 pub use self::event::{Effect, Event, Misplaced};
-pub use self::job::{Evidence, FORMAT, Job, Kind, LogPlace, SchemaMove, Suspects, TableMove, Way};
+pub use self::job::{
+    Evidence, FORMAT, Hooks, Job, Kind, LogPlace, SchemaMove, Suspects, TableMove, Way,
+};
 pub use self::phase::{Owner, Phase};
 
 /// The protocol: the job after the event and what to do then. The job is saved before the effect
@@ -317,6 +319,7 @@ mod tests {
             back_fenced_at: Vec::new(),
             waits_for_cutover: false,
             hindrance: None,
+            hooks: Hooks::default(),
             abandoned: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ pub mod create;
 pub mod fill;
 pub mod gather;
 mod held;
+pub mod hook;
 pub mod interrupt;
 pub mod live;
 pub mod measure;

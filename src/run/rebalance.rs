@@ -13,11 +13,13 @@ mod online;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OnceCell};
 
+use super::hook::{self, Moment};
 use super::live::Live;
 use super::owner::{Flags, Owner};
 use crate::error::{Class, Error, Result};
@@ -29,8 +31,8 @@ use crate::mysql::{Servers, checksum, control, inspect};
 use crate::names::{InstanceName, SchemaName, TableName};
 use crate::rebalance::moves::Move;
 use crate::rebalance::protocol::{
-    self, Effect, Event, Evidence, FORMAT, Job, Kind, Misplaced, Phase, SchemaMove, TableMove, Way,
-    step,
+    self, Effect, Event, Evidence, FORMAT, Hooks, Job, Kind, Misplaced, Phase, SchemaMove,
+    TableMove, Way, step,
 };
 use crate::topology::Topology;
 use crate::topology::file::render;
@@ -78,7 +80,7 @@ pub async fn preflight(
     map: (u64, String),
     after: &Topology,
     moves: Vec<Move>,
-    choices: Choices,
+    choices: &Choices,
 ) -> Result<Plan> {
     let mut problems = match choices.offline {
         true => Vec::new(),
@@ -201,7 +203,7 @@ fn source_problems(topology: &Topology, at: &Move, facts: &SchemaFacts) -> Vec<S
 }
 
 /// What a person chose for a new job.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Choices {
     /// Keep the source's copy until the job is finished by hand; online, what is written to the
     /// target then flows back to it.
@@ -212,7 +214,12 @@ pub struct Choices {
     pub workers: u32,
     /// Refuse writes from before the copy.
     pub offline: bool,
+    /// Commands to run on the way.
+    pub hooks: Hooks,
 }
+
+/// How long a hook may take at which nobody is refused.
+const HOOK_LIMIT: Duration = Duration::from_secs(600);
 
 /// A new job for a plan, not saved yet.
 ///
@@ -256,6 +263,7 @@ pub fn new_job(plan: Plan, choices: Choices) -> Result<Job> {
         back_fenced_at: Vec::new(),
         waits_for_cutover: choices.waits_for_cutover,
         hindrance: None,
+        hooks: choices.hooks,
         abandoned: Vec::new(),
     })
 }
@@ -610,7 +618,11 @@ impl Run<'_> {
             renamed
         });
         let renamed: Result<Vec<()>> = join_all(work).await.into_iter().collect();
-        if let Err(error) = renamed {
+        let mut done = renamed.map(drop);
+        if done.is_ok() && job.kind == Kind::OfflineRebalance {
+            done = self.hook(job, Moment::Fence(way), HOOK_LIMIT).await;
+        }
+        if let Err(error) = done {
             // The application should not wait for a job that cannot go on.
             for schema in &job.moves {
                 if let Err(undo) = self.show(way.from(&schema.at), schema).await {
@@ -624,6 +636,10 @@ impl Run<'_> {
             return Err(error);
         }
         Ok(Event::Fenced)
+    }
+
+    async fn hook(&self, job: &Job, moment: Moment, limit: Duration) -> Result<()> {
+        hook::run(job, moment, limit, &|line| self.observer.note(line)).await
     }
 
     /// Gives a schema's tables their names on an instance.
@@ -846,6 +862,11 @@ impl Run<'_> {
         self.servers.all_reached()?;
         let (version, topology) = job.map(way);
         journal::publish(self.servers, version, topology, Some(&job.id)).await?;
+        let moment = match way {
+            Way::Forward => Moment::Switch,
+            Way::Back => Moment::Rollback,
+        };
+        self.hook(job, moment, HOOK_LIMIT).await?;
         Ok(Event::Published)
     }
 

@@ -7,8 +7,8 @@
 use shardctl::names::ShardId;
 use shardctl::rebalance::moves::Move;
 use shardctl::rebalance::protocol::{
-    Effect, Event, Evidence, FORMAT, Job, Kind, Misplaced, Owner, Phase, SchemaMove, TableMove,
-    Way, step,
+    Effect, Event, Evidence, FORMAT, Hooks, Job, Kind, Misplaced, Owner, Phase, SchemaMove,
+    TableMove, Way, step,
 };
 use stateright::{Checker, Model, Property};
 
@@ -156,6 +156,7 @@ fn new_job(kind: Kind, moves: &[(&str, &str)], keep_source: bool) -> Job {
         back_fenced_at: Vec::new(),
         waits_for_cutover: false,
         hindrance: None,
+        hooks: Hooks::default(),
         abandoned: Vec::new(),
     }
 }

@@ -157,6 +157,9 @@ pub struct Job {
     /// Why a switch was not made when it was tried last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindrance: Option<String>,
+    /// Commands of the user's to be run on the way.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// Targets that are not cleared when the job is taken back, for they are lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub abandoned: Vec<InstanceName>,
@@ -280,6 +283,26 @@ impl Job {
             ..self.clone()
         };
         (job, effect)
+    }
+}
+
+/// Commands of the user's, each for the shell. They are run again where a run was killed over one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Once writers are refused; the switch waits for it, and is not made if it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_fence: Option<String>,
+    /// Once the targets own the rows and serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_switch: Option<String>,
+    /// Once the sources own the rows again and serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_rollback: Option<String>,
+}
+
+impl Hooks {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::rebalance::moves::Move;
 use crate::rebalance::protocol::{
     Effect, Event, Evidence, Job, SchemaMove, Suspects, TableMove, Way,
 };
+use crate::run::hook::Moment;
 use crate::run::live::{Live, position_of, positions};
 
 /// How long writers may be refused before the source is opened again.
@@ -441,10 +442,13 @@ impl Run<'_> {
         for place in fenced_at {
             ends.push((place.instance.clone(), position_of(place)?));
         }
-        if !live
-            .reach(&ends, &|| began.elapsed() < DRAIN_DEADLINE)
-            .await?
-        {
+        let in_time = || began.elapsed() < DRAIN_DEADLINE;
+        let (reached, ()) = futures_util::future::try_join(
+            live.reach(&ends, &in_time),
+            self.hook(job, Moment::Fence(way), DRAIN_DEADLINE),
+        )
+        .await?;
+        if !reached {
             return Ok(Event::TooSlow);
         }
         let mut differences = self.unexpected_at(job).await?;
