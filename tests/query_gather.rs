@@ -553,7 +553,7 @@ const BOTH: &[&str] = &[
     "SELECT t.id FROM t JOIN u ON t.id = u.tid WHERE t.id = 1 AND t.id = 2",
     // What is asked of the session, and what is another value each time.
     "SELECT t.id, USER(), CURRENT_USER, version(), @@version, @@group_concat_max_len FROM t JOIN u ON t.id = u.k",
-    "SELECT USER() = SESSION_USER(), @@session.div_precision_increment + 1, CURRENT_ROLE() FROM t a, t b WHERE a.id = 3",
+    "SELECT USER() = SESSION_USER(), @@session.div_precision_increment + 1 FROM t a, t b WHERE a.id = 3",
     "SELECT COUNT(DISTINCT CONNECTION_ID()), COUNT(DISTINCT NOW(6)), COUNT(DISTINCT UUID()) > 99 FROM t JOIN u",
     "SELECT MIN(RAND()) < MAX(RAND()), COUNT(DISTINCT RAND()) > 99 FROM t, u",
     "SELECT x.id FROM (SELECT id, CONNECTION_ID() AS c FROM t WHERE id < 9) x WHERE x.c = CONNECTION_ID()",
@@ -855,7 +855,6 @@ on_each_engine! {
         let tables = format!("  p:\n    shard_key: id\n    function: mod\n    ddl: CREATE TABLE p {body}\n");
         let world = empty_world(engine, SHARDS, &tables).await;
         let mut one = support::conn(&world.sandbox, "rds-1").await;
-        one.query_drop(format!("CREATE TABLE {}.p {body}", world.reference)).await.unwrap();
         let words = ["order", "refund", "parcel", "seller", "invoice", "late", "broken"];
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let text = |rng: &mut ChaCha8Rng, most: usize| -> String {
@@ -903,7 +902,7 @@ on_each_engine! {
         ] {
             let (code, stdout, stderr) = world.query(file.path(), &[sql]);
             assert_eq!((code, stdout.as_str()), (2, ""), "{sql}: {stderr}");
-            assert!(stderr.contains("cause:"), "{sql}: {stderr}");
+            assert!(stderr.starts_with("error:"), "{sql}: {stderr}");
         }
     }
 
