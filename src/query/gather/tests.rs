@@ -208,6 +208,10 @@ fn what_would_do_more_than_compute_from_the_tables_is_refused() {
             "there is no logical table `nowhere`",
         ),
         ("SELECT @x := id FROM member", ""),
+        (
+            "SELECT id FROM member WHERE MATCH (name) AGAINST ('+a \"b c\"' IN BOOLEAN MODE)",
+            "phrases",
+        ),
         ("SELECT @x, id FROM member", "is a variable"),
         ("SELECT @@x.y.z FROM member", ""),
         ("SELECT USER(1) FROM member", "tells about the session"),
