@@ -12,6 +12,7 @@ use mysql_async::Value;
 use mysql_async::prelude::Queryable;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use shardctl::mysql::checksum::{self, Reads};
 use shardctl::mysql::credentials::{CredentialSource, Credentials};
 use shardctl::mysql::live::{LiveTable, copy_table};
 use shardctl::mysql::{Servers, control, copy::TableCopy, moving, tail};
@@ -192,6 +193,27 @@ on_each_engine! {
             assert!(arrived.is_some(), "the row at {id} is lost");
             let count: Option<u64> = target.query_first(format!("SELECT COUNT(*) FROM {schema}.hidden_t")).await.unwrap();
             assert_eq!(count, Some(5_000));
+
+            // A row that is deleted in the log, and was applied, and is there again by some harm: a
+            // plain read of the source has it too.
+            source.query_drop(format!("{on} 0")).await.unwrap();
+            source.query_drop(format!("{on} 1")).await.unwrap();
+            let mut writer = support::conn(&sandbox, "rds-1").await;
+            let delete = format!("DELETE FROM {schema}.t WHERE id = {id}");
+            let before = tail::current_position(from, &mut looker).await.unwrap();
+            let stalled = tokio::spawn(async move { writer.query_drop(delete).await.unwrap() });
+            while tail::current_position(from, &mut looker).await.unwrap() == before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let (here, there) = ("t".parse().unwrap(), "hidden_t".parse().unwrap());
+            let sides = ((from, &here), (to, &there));
+            let name = copy.schema.clone();
+            let plain = checksum::compare(sides.0, sides.1, &name, &shape, 9, Reads::Plain, &|_| true);
+            assert_eq!(plain.await.unwrap().keys.len(), 0, "a plain comparison sees no harm");
+            assert!(!stalled.is_finished(), "the commit did not stall");
+            let locking = checksum::compare(sides.0, sides.1, &name, &shape, 9, Reads::Locking, &|_| true);
+            assert_eq!(locking.await.unwrap().keys, [vec![id.to_string()]]);
+            stalled.await.unwrap();
             source.query_drop(format!("{on} 0")).await.unwrap();
         }
     }

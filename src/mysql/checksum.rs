@@ -6,23 +6,40 @@
 //! called different.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
+use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Row, Value};
 
 use super::copy::{Key, behind, key_columns, key_literal, up_to};
 use super::moving::{ColumnShape, Shape};
-use super::server::Server;
+use super::server::{Server, server_code};
 use crate::error::Result;
 use crate::names::{SchemaName, TableName, quote_text};
 
 /// Rows of one range: a statement of a tenth of a second or so.
 const RANGE_ROWS: usize = 50_000;
+/// Rows of one range whose writers wait for the statement.
+const LOCKED_ROWS: usize = 10_000;
+/// `ER_LOCK_WAIT_TIMEOUT` and `ER_LOCK_DEADLOCK`.
+const BUSY: [u16; 2] = [1205, 1213];
+/// Times that a range is read again because of them.
+const READ_ATTEMPTS: u32 = 20;
 /// Rows looked at again in one statement.
 const KEYS_AT_ONCE: usize = 200;
 /// Characters of a string that goes into the hash as hexadecimal; a longer one by its own hash,
 /// for a row's text must stay below `max_allowed_packet`, beyond which functions answer NULL.
 const HEX_CHARS_MAX: u64 = 64;
+
+/// How the source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// As it is: nobody writes to it.
+    Plain,
+    /// It is written to. A transaction is in the log, and so on the target, before a plain read sees
+    /// it: a row that was spoilt there could look like the one before it. A locking read waits for it.
+    Locking,
+}
 
 /// What both sides said of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,10 +110,11 @@ pub async fn compare(
     schema: &SchemaName,
     shape: &Shape,
     differences_max: usize,
+    reads: Reads,
     range: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<Comparison> {
-    let mut source = Side::open(source.0, schema, source.1).await?;
-    let mut target = Side::open(target.0, schema, target.1).await?;
+    let mut source = Side::open(source.0, schema, source.1, reads).await?;
+    let mut target = Side::open(target.0, schema, target.1, Reads::Plain).await?;
     let mut comparison = Comparison {
         rows: 0,
         checksum: 0,
@@ -145,9 +163,10 @@ pub async fn compare_again(
     schema: &SchemaName,
     shape: &Shape,
     keys: &[Key],
+    reads: Reads,
 ) -> Result<Vec<(Key, String)>> {
-    let mut source = Side::open(source.0, schema, source.1).await?;
-    let mut target = Side::open(target.0, schema, target.1).await?;
+    let mut source = Side::open(source.0, schema, source.1, reads).await?;
+    let mut target = Side::open(target.0, schema, target.1, Reads::Plain).await?;
     let mut comparison = Comparison {
         rows: 0,
         checksum: 0,
@@ -259,10 +278,16 @@ struct Side {
     server: Server,
     conn: Conn,
     table: String,
+    reads: Reads,
 }
 
 impl Side {
-    async fn open(server: &Server, schema: &SchemaName, table: &TableName) -> Result<Self> {
+    async fn open(
+        server: &Server,
+        schema: &SchemaName,
+        table: &TableName,
+        reads: Reads,
+    ) -> Result<Self> {
         let mut conn = server.conn().await?;
         // Keys come as the bytes they are stored as, which is what their literals are made of.
         conn.query_drop("SET NAMES binary")
@@ -272,6 +297,7 @@ impl Side {
             server: server.clone(),
             conn,
             table: format!("{}.{}", schema.quoted(), table.quoted()),
+            reads,
         })
     }
 
@@ -287,7 +313,10 @@ impl Side {
             key_columns(shape),
             self.table,
             condition(shape, after, None),
-            RANGE_ROWS - 1
+            match self.reads {
+                Reads::Plain => RANGE_ROWS,
+                Reads::Locking => LOCKED_ROWS,
+            } - 1
         );
         let row: Option<Row> = match self.conn.exec_first(sql, ()).await {
             Ok(row) => row,
@@ -302,11 +331,8 @@ impl Side {
             row_hash(shape),
             self.table
         );
-        let row: Option<(u64, String)> = match self.conn.query_first(sql).await {
-            Ok(row) => row,
-            Err(cause) => return Err(self.failed(&cause)),
-        };
-        let (count, sum) = row.unwrap_or_default();
+        let mut rows = self.read::<(u64, String)>(&sql).await?;
+        let (count, sum) = rows.pop().unwrap_or_default();
         // At most 50,000 values of 64 bits: far below 128 bits.
         let sum = sum.parse().map_err(|_| {
             crate::error::Error::server(format!("the checksum of {} is no number", self.table))
@@ -316,6 +342,28 @@ impl Side {
         Ok((count, sum))
     }
 
+    /// Reads, with locks that go with the statement where that is wanted.
+    async fn read<T: FromRow + Send + 'static>(&mut self, sql: &str) -> Result<Vec<T>> {
+        let sql = match self.reads {
+            Reads::Plain => sql.to_owned(),
+            Reads::Locking => format!("{sql} LOCK IN SHARE MODE"),
+        };
+        for attempt in 1.. {
+            let rows: std::result::Result<Vec<T>, _> = self.conn.exec(&sql, ()).await;
+            match rows {
+                Ok(rows) => return Ok(rows),
+                Err(cause)
+                    if attempt < READ_ATTEMPTS
+                        && server_code(&cause).is_some_and(|code| BUSY.contains(&code)) =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(cause) => return Err(self.failed(&cause)),
+            }
+        }
+        Ok(Vec::new())
+    }
+
     async fn hashes(&mut self, shape: &Shape, condition: &str) -> Result<BTreeMap<Key, u64>> {
         let sql = format!(
             "SELECT {}, {} FROM {}{condition}",
@@ -323,10 +371,7 @@ impl Side {
             row_hash(shape),
             self.table
         );
-        let rows: Vec<Row> = match self.conn.exec(sql, ()).await {
-            Ok(rows) => rows,
-            Err(cause) => return Err(self.failed(&cause)),
-        };
+        let rows = self.read::<Row>(&sql).await?;
         Ok(rows
             .into_iter()
             .map(|row| {

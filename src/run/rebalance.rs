@@ -828,6 +828,7 @@ impl Run<'_> {
             name,
             &shape,
             DIFFERENCES_MAX,
+            checksum::Reads::Plain,
             &|rows| {
                 self.observer.advances(rows);
                 self.points.part(Effect::Compare);

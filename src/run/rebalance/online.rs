@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{DIFFERENCES_MAX, Run, tables};
 use crate::error::{Error, Result};
+use crate::mysql::checksum::Reads;
 use crate::mysql::copy::{self, TableCopy};
 use crate::mysql::fence::{counter, counts_by_secondary_index, has_unique_index, without_counter};
 use crate::mysql::{Server, Servers, checksum, inspect, live, marker, moving, tail};
@@ -375,11 +376,19 @@ impl Run<'_> {
         let shape = moving::shape(source, &mut conn, name, &table.table).await?;
         drop(conn);
         let sides = ((source, &table.table), (target, &table.hidden));
-        let compared = checksum::compare(sides.0, sides.1, name, &shape, SUSPECTS_MAX, &|rows| {
-            self.observer.advances(rows);
-            self.points.part(Effect::CompareLive(way));
-            self.flags.go_on() && live.check().is_ok()
-        })
+        let compared = checksum::compare(
+            sides.0,
+            sides.1,
+            name,
+            &shape,
+            SUSPECTS_MAX,
+            Reads::Locking,
+            &|rows| {
+                self.observer.advances(rows);
+                self.points.part(Effect::CompareLive(way));
+                self.flags.go_on() && live.check().is_ok()
+            },
+        )
         .await?;
         let mut one = Compared {
             evidence: Evidence {
@@ -400,8 +409,15 @@ impl Run<'_> {
             if one.suspects.is_empty() || !live.catch_up(&self.wants_on()).await? {
                 break;
             }
-            let again =
-                checksum::compare_again(sides.0, sides.1, name, &shape, &one.suspects).await?;
+            let again = checksum::compare_again(
+                sides.0,
+                sides.1,
+                name,
+                &shape,
+                &one.suspects,
+                Reads::Locking,
+            )
+            .await?;
             one.suspects = again.into_iter().map(|(key, _)| key).collect();
         }
         if source.version() == target.version() {
@@ -497,6 +513,7 @@ impl Run<'_> {
                 name,
                 &shape,
                 &suspects.keys,
+                Reads::Plain,
             )
             .await?;
             let named = again.into_iter().take(DIFFERENCES_MAX);
