@@ -57,6 +57,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it can be done to a run that waits for a person and would hand its job over.
+    pub fn suits_who_waits(&self) -> bool {
+        !matches!(self, Fault::Second { .. } | Fault::Sleeper { .. })
+    }
+
     /// The word it is counted under.
     pub fn word(&self) -> &'static str {
         match self {
@@ -114,6 +119,14 @@ pub enum Way {
     Cancel,
     /// Dropping what the source kept.
     Finish,
+    /// To the target, with the stream back being tried before the switch.
+    Kept,
+    /// Back to the source after the switch.
+    Back,
+    /// Leaving the rows with the target after all.
+    CancelBack,
+    /// Dropping what the target kept.
+    Return,
     /// With writers refused from before the copy.
     Offline,
 }
@@ -163,6 +176,41 @@ pub fn points(way: Way) -> &'static [&'static str] {
             "after clear",
         ],
         Way::Finish => &["before drop", "within drop 1", "after drop"],
+        Way::Kept => &[
+            "after copy",
+            "before locate back",
+            "after locate back",
+            "before try back",
+            "after try back",
+            "before fence",
+            "after fence",
+            "after drain",
+            "before commit",
+            "after commit",
+            "within publish 1",
+            "after publish",
+        ],
+        Way::Back => &[
+            "before compare back",
+            "within compare back 2",
+            "after compare back",
+            "before fence back",
+            "within fence back 1",
+            "after fence back",
+            "before drain back",
+            "after drain back",
+            "before commit back",
+            "after commit back",
+            "before publish back",
+            "within publish back 1",
+            "after publish back",
+        ],
+        Way::CancelBack => &[
+            "before unfence back",
+            "within unfence back 1",
+            "after unfence back",
+        ],
+        Way::Return => &["before clear", "within clear 1", "after clear"],
         Way::Offline => &[
             "after fence",
             "within copy 2",

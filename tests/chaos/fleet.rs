@@ -304,6 +304,25 @@ impl Fleet {
         cut
     }
 
+    /// What the tool's connections are at, for a run that does not end.
+    pub async fn connections(&self) -> String {
+        let mut text = String::new();
+        for name in INSTANCES {
+            let mut conn = self.conn(name).await;
+            let rows: Vec<(u64, Option<String>, u64, Option<String>, Option<String>)> = conn
+                .query(
+                    "SELECT id, command, time, state, LEFT(info, 200) \
+                     FROM information_schema.processlist WHERE user <> 'judge'",
+                )
+                .await
+                .unwrap_or_default();
+            for row in rows {
+                text.push_str(&format!("      {name}: {row:?}\n"));
+            }
+        }
+        text
+    }
+
     /// The newest job: its id, its phase, and whether something is left to do.
     pub async fn job(&self) -> Option<(String, String, bool)> {
         let mut conn = self.conn(CONTROL).await;

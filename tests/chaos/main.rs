@@ -47,6 +47,9 @@ pub struct RunArgs {
     /// Begin no further job after so many seconds
     #[arg(long)]
     seconds: Option<u64>,
+    /// Faults of one word alone, `cut` or `disk`
+    #[arg(long)]
+    only: Option<String>,
     /// The program under test
     #[arg(long, default_value = env!("CARGO_BIN_EXE_shardctl"))]
     tool: PathBuf,
@@ -104,6 +107,7 @@ fn as_a_test() -> ExitCode {
             kills: SHORT.0,
             seed: wanted,
             seconds: Some(SHORT.1),
+            only: None,
             tool: env!("CARGO_BIN_EXE_shardctl").into(),
             mounts: false,
         });
@@ -157,6 +161,9 @@ fn apart(args: RunArgs) -> ExitCode {
         .env("CHAOS_SMALL_DISKS", if can_mount { "yes" } else { "no" });
     if let Some(seconds) = args.seconds {
         command.args(["--seconds", &seconds.to_string()]);
+    }
+    if let Some(only) = &args.only {
+        command.args(["--only", only]);
     }
     match command.status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use shardctl::rebalance::protocol::{Owner, Phase};
 
 use crate::RunArgs;
 use crate::faults::{Fault, Way, points};
@@ -27,8 +28,28 @@ const QUIET_RUNS: u32 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ending {
     Done,
+    /// The source's copy is kept for a while, and dropped.
     Kept,
     Cancelled,
+    RolledBack,
+}
+
+/// A run of the tool.
+struct Step {
+    args: Vec<String>,
+    way: Way,
+    /// It goes on until someone ends it, or wants the job.
+    lasts: bool,
+}
+
+impl Step {
+    fn new(args: &[&str], way: Way) -> Self {
+        Self {
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            way,
+            lasts: false,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -50,12 +71,15 @@ struct Run {
     writers: Writers,
     record: Record,
     random: ChaCha8Rng,
+    only: Option<String>,
     counts: Counts,
     stats: Stats,
     /// The next pause point of each way.
     turn: BTreeMap<Way, usize>,
     /// How long a job takes that nobody disturbs.
     usual: Duration,
+    /// A run that waits for a person, until another one wants its job.
+    waiting: Option<(Child, Vec<String>)>,
     /// What was done to the job at hand, for the case that something is wrong.
     history: Vec<String>,
 }
@@ -74,10 +98,12 @@ pub async fn run(args: RunArgs) -> ExitCode {
         writers: Writers::start(&fleet, seed),
         record: Record::new(&fleet.record()),
         random: ChaCha8Rng::seed_from_u64(seed),
+        only: args.only.clone(),
         counts: Counts::default(),
         stats: Stats::default(),
         turn: BTreeMap::new(),
         usual: Duration::from_millis(800),
+        waiting: None,
         history: Vec::new(),
         fleet,
     };
@@ -173,22 +199,42 @@ impl Run {
         let wanted = self.placement();
         let file = self.fleet.write_topology("wanted.yaml", &wanted);
         let ending = match self.random.random_range(0..100) {
-            0..45 => Ending::Done,
-            45..65 => Ending::Kept,
-            _ => Ending::Cancelled,
+            0..30 => Ending::Done,
+            30..42 => Ending::Kept,
+            42..67 => Ending::Cancelled,
+            _ => Ending::RolledBack,
         };
-        let is_offline = self.random.random_ratio(1, 10);
+        let is_kept = matches!(ending, Ending::Kept | Ending::RolledBack);
+        let is_offline = ending != Ending::RolledBack && self.random.random_ratio(1, 10);
+        let is_manual = !is_offline && self.random.random_ratio(1, 8);
         let workers = ["1", "2", "4"][self.random.random_range(0..3)];
-        let mut start = vec!["rebalance", "--to", &file, "--yes", "--workers", workers];
-        if ending == Ending::Kept {
-            start.push("--keep-source");
+        let mut start = Step::new(
+            &["rebalance", "--to", &file, "--yes", "--workers", workers],
+            match (is_offline, is_kept) {
+                (true, _) => Way::Offline,
+                (false, true) => Way::Kept,
+                (false, false) => Way::Forward,
+            },
+        );
+        if is_kept {
+            start.args.push("--keep-source".to_owned());
+            start.lasts = !is_offline && self.random.random_bool(0.5);
+            if !start.lasts {
+                start.args.push("--no-watch".to_owned());
+            }
         }
         if is_offline {
-            start.push("--offline");
+            start.args.push("--offline".to_owned());
+        }
+        if is_manual {
+            start
+                .args
+                .extend(["--cutover".to_owned(), "manual".to_owned()]);
+            start.lasts = true;
         }
         self.history.push(format!(
-            "placement {:?} -> {wanted:?}, {ending:?}: {start:?}",
-            self.fleet.placement
+            "placement {:?} -> {wanted:?}, {ending:?}: {:?}",
+            self.fleet.placement, start.args
         ));
         let before = self.fleet.job().await.map(|(id, _, _)| id);
         let faults = self.random.random_range(0..=4);
@@ -196,37 +242,37 @@ impl Run {
         let phase = loop {
             let now = self.fleet.job().await;
             let own = now.filter(|(id, _, _)| Some(id) != before.as_ref());
-            let (args, way) = match &own {
-                None => (
-                    start.clone(),
-                    if is_offline {
-                        Way::Offline
-                    } else {
-                        Way::Forward
-                    },
-                ),
+            let step = match &own {
+                None => Step {
+                    args: start.args.clone(),
+                    ..start
+                },
                 Some((_, phase, false)) => break phase.clone(),
-                Some((id, phase, true)) => self.next(id, phase, ending, is_offline),
+                Some((id, phase, true)) => {
+                    let phase: Phase = serde_json::from_value(phase.as_str().into()).unwrap();
+                    self.next(id, phase, ending, start.way, attempt < faults)
+                }
             };
             let fault = match attempt < faults {
-                true => self.fault(way),
+                true => self.fault(step.way, step.lasts),
                 // Nothing can be taken back that went through.
                 false if attempt == 0 && ending == Ending::Cancelled => Fault::Kill(0.6),
                 false => Fault::Nothing,
             };
             let began = Instant::now();
-            let ended = self.attempt(&args, &fault, way).await?;
-            if fault == Fault::Nothing {
+            let ended = self.attempt(&step, &fault).await?;
+            if fault == Fault::Nothing && !step.lasts {
                 quiet += 1;
                 if quiet > QUIET_RUNS {
                     return Err("the job does not come to an end".to_owned().into());
                 }
-                if attempt == 0 && ended.success() {
+                if attempt == 0 && ended.is_some_and(|status| status.success()) {
                     self.usual = (self.usual * 3 + began.elapsed()) / 4;
                 }
             }
             attempt += 1;
         };
+        self.dismiss().await?;
         *self.counts.jobs.entry(phase.clone()).or_default() += 1;
         if phase == "done" {
             self.fleet.placement = wanted;
@@ -238,51 +284,95 @@ impl Run {
         Ok(())
     }
 
-    /// How an open job goes on.
-    fn next<'a>(
+    /// How an open job goes on; with faults to come, also by ways about.
+    fn next(
         &mut self,
-        id: &'a str,
-        phase: &str,
+        id: &str,
+        phase: Phase,
         ending: Ending,
-        is_offline: bool,
-    ) -> (Vec<&'a str>, Way) {
-        let can_cancel = !["publish", "watch", "finish", "done"].contains(&phase);
-        if phase == "watch" {
-            (vec!["job", "finish", id, "--yes"], Way::Finish)
-        } else if ["undo", "clear"].contains(&phase) {
-            (vec!["job", "resume", id], Way::Cancel)
-        } else if ending == Ending::Cancelled && can_cancel {
-            (vec!["job", "cancel", id, "--yes"], Way::Cancel)
-        } else if phase == "finish" {
-            (vec!["job", "resume", id], Way::Finish)
-        } else if is_offline {
-            (vec!["job", "resume", id], Way::Offline)
-        } else {
-            (vec!["job", "resume", id], Way::Forward)
+        start: Way,
+        may_tarry: bool,
+    ) -> Step {
+        let tarries = may_tarry && self.random.random_bool(0.4);
+        let job = |words: &[&str], way| {
+            let args: Vec<&str> = [&["job"], words].concat();
+            Step::new(&args, way)
+        };
+        let lasting = |mut step: Step| {
+            step.lasts = true;
+            step
+        };
+        match phase {
+            Phase::Watch if tarries => lasting(job(&["resume", id], Way::Back)),
+            Phase::Watch if ending == Ending::RolledBack => match self.random.random_bool(0.5) {
+                true => job(&["rollback", id, "--yes"], Way::Back),
+                false => job(&["rollback", id, "--yes", "--no-compare"], Way::Back),
+            },
+            Phase::Watch => job(&["finish", id, "--yes"], Way::Finish),
+            Phase::Finish => job(&["resume", id], Way::Finish),
+            Phase::Returned | Phase::ClearBack => job(&["finish", id, "--yes"], Way::Return),
+            Phase::Undo | Phase::Clear => job(&["resume", id], Way::Cancel),
+            _ if phase.can_cancel() && phase.owner() == Owner::Target => match tarries {
+                true => job(&["cancel", id, "--yes"], Way::CancelBack),
+                false => job(&["resume", id], Way::Back),
+            },
+            _ if phase.can_cancel() && ending == Ending::Cancelled => {
+                job(&["cancel", id, "--yes"], Way::Cancel)
+            }
+            Phase::Ready if tarries => lasting(job(&["resume", id, "--no-watch"], start)),
+            Phase::Ready => job(&["cutover", id, "--yes", "--no-watch"], start),
+            // A job that is to be told when to switch waits again.
+            _ => lasting(job(&["resume", id, "--no-watch"], start)),
         }
     }
 
-    fn fault(&mut self, way: Way) -> Fault {
-        if self.random.random_bool(0.5) {
+    fn fault(&mut self, way: Way, lasts: bool) -> Fault {
+        if self.only.is_none() && self.random.random_bool(0.5) {
             let all = points(way);
             let turn = self.turn.entry(way).or_default();
             *turn += 1;
             return Fault::Point(all[(*turn - 1) % all.len()]);
         }
-        Fault::any(&mut self.random, self.fleet.small_disks)
+        loop {
+            let fault = Fault::any(&mut self.random, self.fleet.small_disks);
+            let is_wanted = self
+                .only
+                .as_ref()
+                .is_none_or(|word| fault.word().contains(word));
+            if is_wanted && (!lasts || fault.suits_who_waits()) {
+                return fault;
+            }
+        }
     }
 
-    /// One run of the tool with what happens to it. Its servers run when this is over.
-    async fn attempt(&mut self, args: &[&str], fault: &Fault, way: Way) -> Checked<ExitStatus> {
+    /// One run of the tool with what happens to it. Its servers run when this is over. `None` where
+    /// the run lasts on, for whoever wants its job.
+    async fn attempt(&mut self, step: &Step, fault: &Fault) -> Checked<Option<ExitStatus>> {
+        let (args, way) = (&step.args, step.way);
         *self.counts.faults.entry(fault.word()).or_default() += 1;
-        let mut command = self.fleet.command(args);
+        let words: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut command = self.fleet.command(&words);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Fault::Point(point) = fault {
             command.env("SHARDCTL_STOP_AT", point);
         }
         let mut child = command.spawn().unwrap();
         let extra = self.disturb(&mut child, fault).await?;
+        // It has its servers again before it is waited for.
+        self.fleet.revive();
+        if step.lasts && !self.comes_to_wait(&mut child).await? {
+            if self.random.random_bool(0.5) {
+                self.history
+                    .push(format!("{args:?} with {fault:?} is left to wait\n{extra}"));
+                self.dismiss().await?;
+                self.waiting = Some((child, args.clone()));
+                return Ok(None);
+            }
+            let way_out = [Signal::SIGINT, Signal::SIGKILL][self.random.random_range(0..2)];
+            signal(&child, way_out);
+        }
         let output = self.ended(child, args, fault).await?;
+        self.dismiss().await?;
         self.fleet.revive();
         self.history.push(format!(
             "{args:?} with {fault:?}: {}\n{}{extra}",
@@ -314,7 +404,47 @@ impl Run {
                 String::from_utf8_lossy(&output.stderr)
             )
             .into()),
-            _ => Ok(output.status),
+            _ => Ok(Some(output.status)),
+        }
+    }
+
+    /// Whether the run has ended; `false` once it waits for a person.
+    async fn comes_to_wait(&mut self, child: &mut Child) -> Checked<bool> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if child.try_wait().unwrap().is_some() {
+                return Ok(true);
+            }
+            if let Some((_, phase, true)) = self.fleet.job().await
+                && ["watch", "ready"].contains(&phase.as_str())
+            {
+                // Time for writes that flow back.
+                let patience = self.usual.mul_f64(self.random.random_range(0.1..0.6));
+                tokio::time::sleep(patience).await;
+                return Ok(child.try_wait().unwrap().is_some());
+            }
+            if Instant::now() > until {
+                signal(child, Signal::SIGKILL);
+                return Ok(true);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The run that was left to wait has handed its job over, and ends.
+    async fn dismiss(&mut self) -> Checked<()> {
+        let Some((child, args)) = self.waiting.take() else {
+            return Ok(());
+        };
+        let output = self.ended(child, &args, &Fault::Nothing).await?;
+        self.history.push(format!(
+            "{args:?}, left to wait: {}\n{}",
+            output.status,
+            indented(&output.stderr)
+        ));
+        match output.status.code() {
+            Some(0 | 3 | 4 | 5) => Ok(()),
+            _ => Err(format!("{args:?}, left to wait, ended with {}", output.status).into()),
         }
     }
 
@@ -402,7 +532,7 @@ impl Run {
         let Some((id, _, true)) = self.fleet.job().await else {
             return Ok(String::new());
         };
-        let output = output(self.fleet.command(&["job", "resume", &id])).await?;
+        let output = output(self.fleet.command(&["job", "resume", &id, "--no-watch"])).await?;
         let told = String::from_utf8_lossy(&output.stderr);
         let holder = format!("process {}", child.id());
         if output.status.code() == Some(4) && told.contains("owns the cluster") {
@@ -439,7 +569,7 @@ impl Run {
             for name in INSTANCES {
                 self.counts.cut += self.fleet.cut(name, self.fleet.sandbox.user()).await;
             }
-            let mut other = self.fleet.command(&["job", "resume", &id]);
+            let mut other = self.fleet.command(&["job", "resume", &id, "--no-watch"]);
             let mut other = other
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
@@ -452,7 +582,9 @@ impl Run {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             signal(child, Signal::SIGCONT);
-            let ended = self.ended(other, &["the other"], &Fault::Nothing).await?;
+            let ended = self
+                .ended(other, &["the other".to_owned()], &Fault::Nothing)
+                .await?;
             if !matches!(ended.status.code(), Some(0 | 3 | 4)) {
                 return Err(format!(
                     "who took over ended with {}\n{}",
@@ -472,7 +604,7 @@ impl Run {
     }
 
     /// Waits for the end of a run; one that never ends is something to tell.
-    async fn ended(&self, mut child: Child, args: &[&str], fault: &Fault) -> Checked<Output> {
+    async fn ended(&self, mut child: Child, args: &[String], fault: &Fault) -> Checked<Output> {
         let pid = Pid::from_raw(child.id() as i32);
         let until = Instant::now() + PATIENCE;
         let wait = tokio::task::spawn_blocking(move || {
@@ -484,10 +616,11 @@ impl Run {
         match tokio::time::timeout_at(until.into(), &mut wait).await {
             Ok(output) => Ok(output.unwrap()),
             Err(_) => {
+                let at_it = self.fleet.connections().await;
                 let _ = kill(pid, Signal::SIGKILL);
                 let output = wait.await.unwrap();
                 Err(format!(
-                    "{args:?} under {fault:?} hangs since {} s\n{}",
+                    "{args:?} under {fault:?} hangs since {} s\n{}{at_it}",
                     PATIENCE.as_secs(),
                     indented(&output.stderr)
                 )
