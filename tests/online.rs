@@ -226,7 +226,7 @@ on_each_engine! {
             .spawn()
             .unwrap();
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-        assert!(lines.any(|line| line.unwrap().contains(": fence")));
+        assert!(lines.any(|line| line.unwrap().contains(": cutover")));
         let pid = nix::unistd::Pid::from_raw(child.id() as i32);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
         for line in lines {

@@ -235,10 +235,10 @@ on_each_engine! {
         job [id]: prepare
         job [id]: fence
         job [id]: copy
-        job [id]: compare
-        job [id]: commit
+        job [id]: verify
+        job [id]: switch
         job [id]: publish
-        job [id]: drop
+        job [id]: finish
         "#);
         snapshot!(shown(&run(&sandbox, dir, &["job", "list"])), @r#"
         exit code 0

@@ -1,6 +1,7 @@
 //! `shardctl job`: list, status, resume, cutover, cancel, rollback, finish, report.
 
-use super::rebalance::{Progress, finish, watch};
+use super::job_progress::{Progress, ProgressMode};
+use super::rebalance::{finish, watch};
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::journal::{self, Journal, Saved};
@@ -16,6 +17,9 @@ use crate::topology::file::parse;
 /// Look after the jobs that move data
 #[derive(clap::Args, Debug)]
 pub struct JobArgs {
+    /// How progress is shown on stderr
+    #[arg(long, global = true, value_name = "HOW", value_enum, default_value_t)]
+    progress: ProgressMode,
     #[command(subcommand)]
     command: JobCommand,
 }
@@ -110,6 +114,7 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
         .connect(&control.instances, CONNECTIONS_BESIDES_WORKERS)
         .await?;
     let server = servers.get(&file.control)?;
+    let progress = args.progress;
     let outcome = match args.command {
         JobCommand::List => {
             let jobs = journal::jobs(server).await?;
@@ -131,7 +136,16 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
         }
         JobCommand::Resume(args) => {
             let job = journal::job(server, &args.id).await?.job;
-            go_on(cx, &file, &servers, &job, Event::Resumed, !args.no_watch).await?
+            go_on(
+                cx,
+                &file,
+                &servers,
+                &job,
+                Event::Resumed,
+                !args.no_watch,
+                progress,
+            )
+            .await?
         }
         JobCommand::Cutover(args) => {
             let job = journal::job(server, &args.on.id).await?.job;
@@ -144,7 +158,16 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
                 ),
                 args.yes,
             )?;
-            go_on(cx, &file, &servers, &job, event, !args.on.no_watch).await?
+            go_on(
+                cx,
+                &file,
+                &servers,
+                &job,
+                event,
+                !args.on.no_watch,
+                progress,
+            )
+            .await?
         }
         JobCommand::Rollback(args) => {
             let job = journal::job(server, &args.id).await?.job;
@@ -166,7 +189,7 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
                 ),
                 args.yes,
             )?;
-            go_on(cx, &file, &servers, &job, event, false).await?
+            go_on(cx, &file, &servers, &job, event, false, progress).await?
         }
         JobCommand::Cancel(args) => {
             let job = journal::job(server, &args.id).await?.job;
@@ -191,7 +214,7 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
                 Side::Target => format!("Leave the rows of job {} with the target?", job.id),
             };
             cx.confirm(&question, args.yes)?;
-            go_on(cx, &file, &servers, &job, event, false).await?
+            go_on(cx, &file, &servers, &job, event, false, progress).await?
         }
         JobCommand::Finish(args) => {
             let job = journal::job(server, &args.id).await?.job;
@@ -204,7 +227,16 @@ pub async fn run(cx: &mut Context, args: JobArgs) -> Result<Outcome> {
                 &format!("Drop the {side}'s copy that job {} kept?", job.id),
                 args.yes,
             )?;
-            go_on(cx, &file, &servers, &job, Event::FinishRequested, false).await?
+            go_on(
+                cx,
+                &file,
+                &servers,
+                &job,
+                Event::FinishRequested,
+                false,
+                progress,
+            )
+            .await?
         }
     };
     servers.disconnect().await;
@@ -222,6 +254,7 @@ async fn go_on(
     job: &Job,
     event: Event,
     watches: bool,
+    progress: ProgressMode,
 ) -> Result<Outcome> {
     let resumes = event == Event::Resumed;
     if resumes && job.phase == Phase::Watch && !watches {
@@ -237,13 +270,13 @@ async fn go_on(
         }
     };
     let was_watching = job.phase == Phase::Watch;
-    let observer = Progress::new(cx.shows_progress(), cx.global.quiet);
+    let observer = Progress::new(cx, progress);
     let done = run_job(&servers, &file.cluster, owner, job, event, &observer).await;
     observer.done();
     let done = done?;
     let outcome = finish(cx, &done)?;
     if done.phase == Phase::Watch && done.has_way_back() && watches && !was_watching {
-        watch(cx, &servers, file, &done).await?;
+        watch(cx, &servers, file, &done, progress).await?;
     }
     servers.disconnect().await;
     Ok(outcome)

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod fill;
 mod gathered;
 pub mod job;
+mod job_progress;
 pub mod plan;
 mod plan_file;
 mod plan_from;

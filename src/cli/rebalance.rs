@@ -3,19 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::job_progress::{Progress, ProgressMode};
 use super::{Context, Outcome};
 use crate::error::{Error, Result};
 use crate::journal;
 use crate::mysql::{Server, Servers};
 use crate::names::InstanceName;
 use crate::rebalance::moves::{add_instances, drain, moves};
-use crate::rebalance::protocol::{Effect, Event, Hooks, Job, Owner as Side, Phase};
+use crate::rebalance::protocol::{Event, Hooks, Job, Owner as Side, Phase};
 use crate::report::rebalance::{JobReport, MoveLine, MovesReport};
 use crate::run::owner::Owner;
 use crate::run::rebalance::{
-    CONNECTIONS_BESIDES_WORKERS, Choices, Observer, Plan, new_job, preflight, run as run_job, word,
+    CONNECTIONS_BESIDES_WORKERS, Choices, Plan, new_job, preflight, run as run_job,
 };
 use crate::sandbox::Home;
 use crate::topology::file::render;
@@ -74,6 +74,9 @@ pub struct RebalanceArgs {
     /// Tables copied or compared at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
+    /// How progress is shown on stderr
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    progress: ProgressMode,
     /// Write the new topology to this file once it is in force
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -180,7 +183,7 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
         }
     };
     cx.note(&format!("job {}", job.id));
-    let observer = Progress::new(cx.shows_progress(), cx.global.quiet);
+    let observer = Progress::new(cx, args.progress);
     let job = run_job(
         &servers,
         &in_force.cluster,
@@ -209,7 +212,7 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
         })?;
     }
     if job.phase == Phase::Watch && job.has_way_back() && !args.no_watch {
-        watch(cx, &servers, &in_force, &job).await?;
+        watch(cx, &servers, &in_force, &job, args.progress).await?;
     }
     servers.disconnect().await;
     Ok(outcome)
@@ -225,6 +228,7 @@ pub(super) async fn watch(
     servers: &Servers,
     topology: &Topology,
     job: &Job,
+    progress: ProgressMode,
 ) -> Result<()> {
     cx.note("writes flow back to the source now; Ctrl-C ends that, and the job can be resumed");
     let control = servers.get(&topology.control)?;
@@ -241,7 +245,7 @@ pub(super) async fn watch(
         owner.close().await;
         return Ok(());
     }
-    let observer = Progress::new(cx.shows_progress(), cx.global.quiet);
+    let observer = Progress::new(cx, progress);
     let cluster = &topology.cluster;
     let watched = run_job(servers, cluster, owner, job, Event::Resumed, &observer).await;
     observer.done();
@@ -489,69 +493,6 @@ fn report(plan: &Plan, shard_map_version: Option<u64>) -> MovesReport {
                 (name, before, after)
             })
             .collect(),
-    }
-}
-
-/// Progress on stderr: a bar where a person watches, else a line for each phase.
-#[derive(Debug)]
-pub struct Progress {
-    bar: ProgressBar,
-    shows_bar: bool,
-    quiet: bool,
-}
-
-impl Progress {
-    /// With a bar or without.
-    pub fn new(shows_bar: bool, quiet: bool) -> Self {
-        Self {
-            bar: if shows_bar {
-                ProgressBar::new_spinner()
-            } else {
-                ProgressBar::hidden()
-            },
-            shows_bar,
-            quiet,
-        }
-    }
-
-    /// Takes the bar away.
-    pub fn done(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Observer for Progress {
-    fn begins(&self, job: &Job, effect: Effect, total: Option<u64>) {
-        let what = format!("job {}: {}", job.id, word(effect));
-        if !self.shows_bar {
-            if !self.quiet {
-                eprintln!("{what}");
-            }
-            return;
-        }
-        let template = match total {
-            Some(_) => "{msg} [{bar:30}] {human_pos}/~{human_len} rows, {per_sec}, {eta} left",
-            None => "{spinner} {msg}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
-        }
-        self.bar.reset();
-        self.bar.set_length(total.unwrap_or_default());
-        self.bar.set_message(what);
-        self.bar.tick();
-    }
-
-    fn advances(&self, parts: u64) {
-        self.bar.inc(parts);
-    }
-
-    fn note(&self, text: &str) {
-        if self.shows_bar {
-            self.bar.println(text);
-        } else if !self.quiet {
-            eprintln!("{text}");
-        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod gather;
 pub mod measured;
 pub mod plan;
 pub mod plan_page;
+pub mod progress;
 pub mod rebalance;
 pub mod route;
 pub mod skew;

@@ -9,6 +9,7 @@
 //! that breaks is begun again behind what its targets have saved.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,30 @@ pub struct Live {
     failed: Arc<Mutex<Option<Error>>>,
 }
 
+/// How old the change is that was read last from a log.
+#[derive(Debug, Clone, Default)]
+pub struct Lag(Arc<AtomicU64>);
+
+impl Lag {
+    /// In seconds, by this machine's clock against the source's; `None` before the first change, 0
+    /// where the log has nothing more.
+    pub fn seconds(&self) -> Option<u64> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            Self::NONE => Some(0),
+            written => Some(now_s().saturating_sub(written)),
+        }
+    }
+
+    const NONE: u64 = u64::MAX;
+}
+
+fn now_s() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
+}
+
 struct Source {
+    lag: Lag,
     server: Server,
     targets: Vec<InstanceName>,
     applied: watch::Receiver<Position>,
@@ -75,7 +99,9 @@ impl Live {
             for table in &own {
                 live.tables.insert(table.hidden.clone(), table.clone());
             }
+            let lag = Lag::default();
             let follower = Follower {
+                lag: lag.clone(),
                 servers: servers.clone(),
                 source: servers.get(&place.instance)?.clone(),
                 job: job.id.clone(),
@@ -96,6 +122,7 @@ impl Live {
             live.sources.insert(
                 place.instance.clone(),
                 Source {
+                    lag,
                     server,
                     targets,
                     applied,
@@ -104,6 +131,14 @@ impl Live {
             );
         }
         Ok(live)
+    }
+
+    /// How far behind each log is.
+    pub fn lags(&self) -> Vec<Lag> {
+        self.sources
+            .values()
+            .map(|source| source.lag.clone())
+            .collect()
     }
 
     /// The table that has this hidden name.
@@ -321,6 +356,7 @@ async fn marker_table(servers: &Servers, instance: &InstanceName) -> Result<Arc<
 
 /// Follows one source's log.
 struct Follower {
+    lag: Lag,
     servers: Servers,
     source: Server,
     job: String,
@@ -454,6 +490,7 @@ impl Follower {
             Ok::<(), Error>(())
         };
         let batches = Batches {
+            lag: &self.lag,
             by_name: &by_name,
             appliers,
             ahead,
@@ -485,6 +522,7 @@ fn arrive(by_name: &ByName, changes: &[RowChange]) {
 
 /// Joins items to batches and applies them.
 struct Batches<'a> {
+    lag: &'a Lag,
     by_name: &'a ByName,
     appliers: BTreeMap<InstanceName, Applier>,
     /// Targets that have what comes up to here. It is not applied to them again: in between their
@@ -514,14 +552,21 @@ impl Batches<'_> {
                         self.place = Some(place);
                     }
                     Item::Changes(more) => changes.extend(more),
-                    Item::Commit { position: at, .. } => {
+                    Item::Commit {
+                        position: at,
+                        timestamp_s,
+                    } => {
+                        self.lag.0.store(u64::from(timestamp_s), Ordering::Relaxed);
                         is_whole = true;
                         position = Some(at);
                     }
                     Item::Passed { position: at } | Item::Renamed { position: at, .. } => {
                         position = Some(at);
                     }
-                    Item::Idle { position: at } => position = at.or(position),
+                    Item::Idle { position: at } => {
+                        self.lag.0.store(Lag::NONE, Ordering::Relaxed);
+                        position = at.or(position);
+                    }
                 }
                 // One by one, as long as it has to be told for each who has it already.
                 let joins = self.ahead.is_empty() || position.is_none();

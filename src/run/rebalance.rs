@@ -20,7 +20,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, OnceCell};
 
 use super::hook::{self, Moment};
-use super::live::Live;
+use super::live::{Lag, Live};
 use super::owner::{Flags, Owner};
 use crate::error::{Class, Error, Result};
 use crate::journal::{self, Journal};
@@ -34,6 +34,7 @@ use crate::rebalance::protocol::{
     self, Effect, Event, Evidence, FORMAT, Hooks, Job, Kind, Misplaced, Phase, SchemaMove,
     TableMove, Way, step,
 };
+use crate::report::progress::TableTotal;
 use crate::topology::Topology;
 use crate::topology::file::render;
 
@@ -49,8 +50,12 @@ pub trait Observer: Send + Sync {
     /// An effect begins; `total` is its number of parts where that is known: rows of a copy or a
     /// comparison.
     fn begins(&self, job: &Job, effect: Effect, total: Option<u64>);
-    /// So many parts more are done.
-    fn advances(&self, parts: u64);
+    /// The tables whose rows will be copied or compared in the effect that begins.
+    fn expects(&self, tables: Vec<TableTotal>);
+    /// So many rows more of a table, known by its hidden name, are copied or compared.
+    fn advances(&self, table: &TableName, rows: u64);
+    /// A log is followed, so far behind at any moment.
+    fn follows(&self, lag: Lag);
     /// Something a person should know.
     fn note(&self, text: &str);
 }
@@ -721,7 +726,7 @@ impl Run<'_> {
             hidden: table.hidden.clone(),
         };
         copy_table(source, target, &copy, &shape, &|rows| {
-            self.observer.advances(rows);
+            self.observer.advances(&table.hidden, rows);
             self.points.part(Effect::CopyRows);
             self.flags.go_on()
         })
@@ -830,7 +835,7 @@ impl Run<'_> {
             DIFFERENCES_MAX,
             checksum::Reads::Plain,
             &|rows| {
-                self.observer.advances(rows);
+                self.observer.advances(&table.hidden, rows);
                 self.points.part(Effect::Compare);
                 self.flags.go_on()
             },
@@ -966,11 +971,27 @@ impl Run<'_> {
                 .or_default()
                 .push(schema.at.schema.clone());
         }
-        let mut rows = 0;
+        let mut sizes = BTreeMap::new();
         for (instance, schemas) in by_source {
-            let sizes = inspect::table_sizes(self.servers.get(instance)?, &schemas).await?;
-            rows += sizes.values().map(|size| size.rows).sum::<u64>();
+            sizes.extend(inspect::table_sizes(self.servers.get(instance)?, &schemas).await?);
         }
+        let totals: Vec<TableTotal> = tables(job)
+            .filter_map(|(schema, table)| {
+                // Under the one name or the other.
+                let size = [&table.table, &table.hidden].into_iter().find_map(|name| {
+                    sizes.get(&(schema.at.schema.to_string(), name.to_string()))
+                })?;
+                Some(TableTotal {
+                    schema: schema.at.schema.clone(),
+                    table: table.table.clone(),
+                    hidden: table.hidden.clone(),
+                    rows: size.rows,
+                    bytes: size.data_bytes,
+                })
+            })
+            .collect();
+        let rows = totals.iter().map(|table| table.rows).sum();
+        self.observer.expects(totals);
         Ok(rows)
     }
 }

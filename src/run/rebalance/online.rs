@@ -88,8 +88,14 @@ impl Run<'_> {
             Way::Back => (&self.back, &job.back_from),
         };
         let epoch = self.journal.epoch();
-        cell.get_or_try_init(|| Live::start(self.servers, job, way, places, epoch))
-            .await
+        cell.get_or_try_init(|| async {
+            let live = Live::start(self.servers, job, way, places, epoch).await?;
+            for lag in live.lags() {
+                self.observer.follows(lag);
+            }
+            Ok(live)
+        })
+        .await
     }
 
     pub(super) async fn read_positions(&self, job: &Job, way: Way) -> Result<Event> {
@@ -262,7 +268,7 @@ impl Run<'_> {
             &copy,
             &shape,
             &|rows| {
-                self.observer.advances(rows);
+                self.observer.advances(&table.hidden, rows);
                 self.points.part(Effect::CopyLive);
                 go_on()
             },
@@ -384,7 +390,7 @@ impl Run<'_> {
             SUSPECTS_MAX,
             Reads::Locking,
             &|rows| {
-                self.observer.advances(rows);
+                self.observer.advances(&table.hidden, rows);
                 self.points.part(Effect::CompareLive(way));
                 self.flags.go_on() && live.check().is_ok()
             },
