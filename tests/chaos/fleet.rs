@@ -309,15 +309,15 @@ impl Fleet {
         let mut text = String::new();
         for name in INSTANCES {
             let mut conn = self.conn(name).await;
-            let rows: Vec<(u64, Option<String>, u64, Option<String>, Option<String>)> = conn
+            let rows: Vec<String> = conn
                 .query(
-                    "SELECT id, command, time, state, LEFT(info, 200) \
+                    "SELECT CONCAT_WS(', ', id, command, time, state, LEFT(info, 200)) \
                      FROM information_schema.processlist WHERE user <> 'judge'",
                 )
                 .await
                 .unwrap_or_default();
             for row in rows {
-                text.push_str(&format!("      {name}: {row:?}\n"));
+                text.push_str(&format!("      {name}: {row}\n"));
             }
         }
         text
