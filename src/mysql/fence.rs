@@ -97,6 +97,11 @@ impl Guard {
         })
     }
 
+    /// Whether its connection, and with it the lock, is still there.
+    pub async fn is_alive(&mut self) -> bool {
+        self.conn.ping().await.is_ok()
+    }
+
     /// The instance.
     pub fn server(&self) -> &Server {
         &self.server

@@ -591,6 +591,19 @@ impl Run<'_> {
             return Err(Error::unknown(format!("{instance} is not of this job")));
         };
         let mut slot = slot.lock().await;
+        if let Some(guard) = slot.as_mut()
+            && !guard.is_alive().await
+        {
+            // Its connection was ended, and the lock with it. Who took it since has taken the lease
+            // first; while that is ours, writers must not stay refused for a connection that is lost.
+            *slot = None;
+            let (control, epoch) = (self.journal.control(), self.journal.epoch());
+            if !journal::renew(control, epoch).await? {
+                return Err(Error::stopped(
+                    "another run of shardctl took the lease meanwhile",
+                ));
+            }
+        }
         if slot.is_none() {
             let server = self.servers.get(instance)?;
             let mut conn = server.conn().await?;
