@@ -397,8 +397,12 @@ impl Run {
             Fault::Nothing | Fault::Point(_) | Fault::Kill(_) | Fault::CutWriters { .. } => &[0, 4],
             _ => &[0, 3, 4, 5],
         };
+        // Taken back to before the fence, for something was in the way: tried again, and not a
+        // difference between rows.
+        let is_hindered = output.status.code() == Some(1)
+            && String::from_utf8_lossy(&output.stdout).contains("not switched: ");
         match output.status.code() {
-            Some(code) if !allowed.contains(&code) => Err(format!(
+            Some(code) if !is_hindered && !allowed.contains(&code) => Err(format!(
                 "{args:?} ended with {code} under {fault:?}\n{}{}",
                 String::from_utf8_lossy(&output.stdout),
                 String::from_utf8_lossy(&output.stderr)
