@@ -38,6 +38,9 @@ const CLOCK_US: i64 = 1_700_000_000_000_000;
 
 const SHARDS: u32 = 4;
 
+/// Runs that are ended know their schema by its being new: one at a time.
+static ENDS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[derive(Default)]
 struct Answer {
     columns: Vec<Column>,
@@ -1009,6 +1012,7 @@ on_each_engine! {
 
     /// What a killed run leaves is dropped by the next one, and only that.
     async fn a_killed_run_leaves_nothing_for_long(engine) {
+        let _alone = ENDS.lock().await;
         let world = world(engine).await;
         let file = world.file();
         // Long enough to be killed in: some 24 million rows four times over.
@@ -1052,6 +1056,7 @@ on_each_engine! {
 
     /// A run that is asked to end takes its schema with it.
     async fn a_run_that_is_asked_to_end_leaves_nothing(engine) {
+        let _alone = ENDS.lock().await;
         let world = world(engine).await;
         let file = world.file();
         let before = world.scratch_schemas().await;
