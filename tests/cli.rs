@@ -658,6 +658,8 @@ fn help_of_rebalance() {
           --on-switch <COMMAND>            Run this command once the target serves
           --on-rollback <COMMAND>          Run this command once the source serves again
           --workers <N>                    Tables copied or compared at once [default: 4]
+          --progress <HOW>                 How progress is shown on stderr [default: auto] [possible
+                                           values: auto, lines, json, none]
           --write <FILE>                   Write the new topology to this file once it is in force
       -h, --help                           Print help (see more with '--help')
 
@@ -777,16 +779,20 @@ fn help_of_job() {
     Usage: shardctl job [OPTIONS] <COMMAND>
 
     Commands:
-      list    List every job, the newest first
-      status  Show where a job stands
-      resume  Go on with a job that was stopped, from where it is
-      cancel  Take a job back: possible until its shard map is committed
-      finish  Drop the source's copy that a finished move has kept
-      report  Print the evidence of a job: tables, rows, checksums
-      help    Print this message or the help of the given subcommand(s)
+      list      List every job, the newest first
+      status    Show where a job stands
+      resume    Go on with a job that was stopped, from where it is
+      cutover   Switch now, where a job waits for that
+      cancel    Take a job back: possible until its shard map is committed
+      rollback  Go back to the source after the switch, with all that was written since
+      finish    Drop the copy that a move, or its way back, has kept
+      report    Print the evidence of a job: tables, rows, checksums
+      help      Print this message or the help of the given subcommand(s)
 
     Options:
-      -h, --help  Print help (see more with '--help')
+          --progress <HOW>  How progress is shown on stderr [default: auto] [possible values: auto,
+                            lines, json, none]
+      -h, --help            Print help (see more with '--help')
 
     Global options:
       -t, --topology <FILE>       Topology file [env: SHARDCTL_TOPOLOGY=] [default: topology.yaml]
