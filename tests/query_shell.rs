@@ -112,7 +112,13 @@ impl Terminal {
 /// A statement that takes very long on every shard: 10 x 3^17 rows.
 fn long() -> String {
     let regions: Vec<String> = (0..17).map(|n| format!("JOIN region long_{n}")).collect();
-    format!("SELECT COUNT(*) FROM member {};", regions.join(" "))
+    // Looked at row by row: MySQL can count a join without conditions in no time.
+    let codes: Vec<String> = (0..17).map(|n| format!("long_{n}.code")).collect();
+    format!(
+        "SELECT COUNT(*) FROM member {} WHERE {} >= 0;",
+        regions.join(" "),
+        codes.join(" + ")
+    )
 }
 
 on_each_engine! {

@@ -198,10 +198,7 @@ pub async fn run(cx: &mut Context, args: RebalanceArgs) -> Result<Outcome> {
     let outcome = finish(cx, &job)?;
     let is_switched = job.phase.owner() == Side::Target;
     if args.write.is_none() && args.to.is_none() && is_switched {
-        cx.note(&format!(
-            "{} is not the shard map in force any more: `shardctl status --write FILE` writes that",
-            cx.global.topology.display()
-        ));
+        say_the_file_is_old(cx);
     }
     if let Some(path) = args.write.filter(|_| is_switched) {
         std::fs::write(&path, render(&wanted)).map_err(|cause| {
@@ -446,12 +443,26 @@ fn endpoint(text: &str) -> std::result::Result<Endpoint, String> {
     }
 }
 
+/// Says that the topology file has another placement than the shard map in force.
+pub(super) fn say_the_file_is_old(cx: &Context) {
+    cx.note(&format!(
+        "{} is not the shard map in force any more: `shardctl status --write FILE` writes that",
+        cx.global.topology.display()
+    ));
+}
+
+/// Nothing is left of the trial: a run that is stopped would leave an empty file, which no topology
+/// is.
 fn check_writable(path: &Path) -> Result<()> {
+    let is_new = !path.exists();
     std::fs::OpenOptions::new()
         .append(true)
         .create(true)
         .open(path)
-        .map(drop)
+        .and_then(|_| match is_new {
+            true => std::fs::remove_file(path),
+            false => Ok(()),
+        })
         .map_err(|cause| {
             Error::usage("cannot write the new topology there")
                 .at(path.display().to_string())

@@ -18,6 +18,7 @@ pub async fn check(servers: &Servers, sql: &str) -> Result<()> {
         let mut conn = server.conn().await?;
         let modes = query::modes(server, &mut conn).await?;
         let settings = scratch::settings(server, &mut conn, false).await?;
+        server.give_back(conn);
         Ok::<_, Error>((server.place(), modes::that_matter(&modes), settings))
     }))
     .await?;
