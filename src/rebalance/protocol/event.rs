@@ -55,7 +55,7 @@ pub enum Event {
         /// The first rows, named.
         differences: Vec<String>,
     },
-    /// The shard map is committed, together with the job that [`step`] gives for this event.
+    /// The shard map is committed, together with the job that [`step`](super::step) gives for this event.
     Committed,
     /// Every table of the new owner has its name and every instance the new shard map.
     Published,
