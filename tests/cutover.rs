@@ -4,29 +4,21 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use support::fleet::{Fleet, shown};
+use support::fleet::shown;
 use support::writers::{Writers, filled, seed};
 use support::{conn, on_each_engine};
 
 const ADD: [&str; 4] = ["rebalance", "--add-instance", "rds-3", "--yes"];
-
-async fn wait_for(fleet: &Fleet, phase: &str) {
-    let began = Instant::now();
-    while fleet.jobs().first().is_none_or(|job| job["phase"] != phase) {
-        assert!(began.elapsed() < Duration::from_secs(60), "{phase}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
 
 on_each_engine! {
     async fn a_manual_cutover_waits_caught_up_until_it_is_told(engine) {
         let fleet = filled(engine).await;
         let writers = Writers::start(&fleet.sandbox, seed());
         let running = fleet.start(&[&ADD[..], &["--cutover", "manual"]].concat());
-        wait_for(&fleet, "ready").await;
+        fleet.reaches("ready").await;
         let (id, _) = fleet.job();
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(fleet.job().1, "ready");
@@ -46,7 +38,7 @@ on_each_engine! {
         let writers = Writers::start(&fleet.sandbox, seed());
         for back in [false, true] {
             let mut running = fleet.start(&[&ADD[..], &["--cutover", "manual"]].concat());
-            wait_for(&fleet, "ready").await;
+            fleet.reaches("ready").await;
             running.kill().unwrap();
             running.wait().unwrap();
             tokio::time::sleep(Duration::from_millis(300)).await;

@@ -36,14 +36,6 @@ fn reach(fleet: &Fleet, wanted: &str, args: &[&str]) {
     panic!("{wanted} is not reached: {:?}", fleet.job());
 }
 
-async fn wait_for(fleet: &Fleet, phase: &str) {
-    let began = Instant::now();
-    while fleet.jobs().first().is_none_or(|job| job["phase"] != phase) {
-        assert!(began.elapsed() < Duration::from_secs(60), "{phase}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
 on_each_engine! {
     async fn a_rollback_brings_back_all_that_was_written_since_the_switch(engine) {
         let fleet = filled(engine).await;
@@ -70,7 +62,7 @@ on_each_engine! {
         let fleet = filled(engine).await;
         let writers = Writers::start(&fleet.sandbox, seed());
         let watching = fleet.start(&KEEP[..5]);
-        wait_for(&fleet, "watch").await;
+        fleet.reaches("watch").await;
         // What is written to the target appears in the source's hidden table.
         let (id, _) = fleet.job();
         let job: serde_json::Value =

@@ -41,6 +41,15 @@ pub mod union;
 mod unread;
 mod whole;
 
+/// That the topology has no logical table of this name.
+fn no_table(name: &str, topology: &crate::topology::Topology) -> Refusal {
+    let names: Vec<&str> = topology.tables.keys().map(|name| name.as_str()).collect();
+    Refusal::Unknown(format!(
+        "there is no logical table `{name}`; there are: {}",
+        names.join(", ")
+    ))
+}
+
 /// Why a statement is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

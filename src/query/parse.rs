@@ -100,19 +100,7 @@ impl Parsed {
 /// # Errors
 /// It is not one statement that only reads.
 pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
-    let sql = sql.trim().trim_end_matches(';').trim_end();
-    if sql.is_empty() {
-        return Err(Refusal::Syntax {
-            message: "the statement is empty".to_owned(),
-        });
-    }
-    refuse_shown(sql)?;
-    if sql.contains("/*!") || sql.contains("/*M!") {
-        return Err(Refusal::Unsafe(
-            "version comments are code on some servers only; write the statement without them"
-                .to_owned(),
-        ));
-    }
+    let sql = admitted(sql)?;
     let dialect = Mysql::default();
     let syntax = |message: String| Refusal::Syntax {
         message: message.trim_start_matches("sql parser error: ").to_owned(),
@@ -155,9 +143,28 @@ pub fn parse(sql: &str) -> Result<Parsed, Refusal> {
     })
 }
 
+/// The statement's text without its end, where it may be parsed at all: what a server might run and
+/// the parser takes for a comment is refused before anyone looks at the rest.
+pub(super) fn admitted(sql: &str) -> Result<&str, Refusal> {
+    let sql = sql.trim().trim_end_matches(';').trim_end();
+    if sql.is_empty() {
+        return Err(Refusal::Syntax {
+            message: "the statement is empty".to_owned(),
+        });
+    }
+    refuse_shown(sql)?;
+    if sql.contains("/*!") || sql.contains("/*M!") {
+        return Err(Refusal::Unsafe(
+            "version comments are code on some servers only; write the statement without them"
+                .to_owned(),
+        ));
+    }
+    Ok(sql)
+}
+
 /// What SHOW tells is of one server, but for what is told of the tables, which the topology knows
 /// and which is answered from it.
-pub(super) fn refuse_shown(sql: &str) -> Result<(), Refusal> {
+fn refuse_shown(sql: &str) -> Result<(), Refusal> {
     let first = sql.split_whitespace().next().unwrap_or_default();
     match ["SHOW", "DESCRIBE", "DESC"]
         .iter()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Row, Value};
@@ -97,6 +98,15 @@ impl Fleet {
         let job = self.jobs().remove(0);
         let text = |name: &str| job[name].as_str().unwrap().to_owned();
         (text("id"), text("phase"))
+    }
+
+    /// Waits until the newest job is in this phase.
+    pub async fn reaches(&self, phase: &str) {
+        let began = Instant::now();
+        while self.jobs().first().is_none_or(|job| job["phase"] != phase) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{phase}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Resumes until the job is over.

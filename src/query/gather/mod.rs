@@ -44,7 +44,7 @@ use self::session::asks;
 pub(in crate::query) use self::words::is_word;
 use self::words::{Words, index_hints};
 use super::dialect::Mysql;
-use super::parse::{line_starts, refuse_settings, refuse_shown, significant};
+use super::parse::{admitted, line_starts, refuse_settings, significant};
 use super::{Refusal, unread};
 use crate::names::quote;
 use crate::topology::{LogicalTable, PhysicalTable, Place, Topology};
@@ -170,14 +170,7 @@ impl Gather {
 /// It cannot be read, does more than read, names what is not there, or asks the session or the
 /// server about itself.
 pub fn gather(sql: &str, topology: &Topology) -> Result<Gather, Refusal> {
-    let sql = sql.trim().trim_end_matches(';').trim_end();
-    refuse_shown(sql)?;
-    if sql.contains("/*!") || sql.contains("/*M!") {
-        return Err(Refusal::Unsafe(
-            "version comments are code on some servers only; write the statement without them"
-                .to_owned(),
-        ));
-    }
+    let sql = admitted(sql)?;
     let dialect = Mysql::default();
     let syntax = |message: String| Refusal::Syntax {
         message: message.trim_start_matches("sql parser error: ").to_owned(),

@@ -9,7 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::{Factor, From, Level, Named, Reference, Walk, address};
-use crate::query::Refusal;
+use crate::query::{Refusal, no_table};
 use crate::topology::{LogicalTable, Topology};
 
 impl<'a> Walk<'a> {
@@ -137,18 +137,9 @@ impl<'a> Walk<'a> {
         if schema.is_none() && name.eq_ignore_ascii_case("dual") {
             return Ok(Named::Other);
         }
-        table.map(Named::Table).ok_or_else(|| {
-            let names: Vec<&str> = self
-                .topology
-                .tables
-                .keys()
-                .map(|name| name.as_str())
-                .collect();
-            Refusal::Unknown(format!(
-                "there is no logical table `{name}`; there are: {}",
-                names.join(", ")
-            ))
-        })
+        table
+            .map(Named::Table)
+            .ok_or_else(|| no_table(name, self.topology))
     }
 
     /// Whether an expression of WITH that has not been visited yet sees this name: it comes later.

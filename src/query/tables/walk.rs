@@ -9,8 +9,8 @@ use sqlparser::ast::{
 
 use super::joins::constraint;
 use super::{Block, Common, Use, Walk, unknown_shape};
-use crate::query::Refusal;
 use crate::query::functions::{Nature, nature};
+use crate::query::{Refusal, no_table};
 use crate::routing::Router;
 use crate::topology::{LogicalTable, Spread};
 
@@ -392,17 +392,6 @@ impl<'t> Walk<'_, 't> {
             .tables
             .values()
             .find(|table| table.name.as_str() == name)
-            .ok_or_else(|| {
-                let names: Vec<&str> = self
-                    .topology
-                    .tables
-                    .keys()
-                    .map(|name| name.as_str())
-                    .collect();
-                Refusal::Unknown(format!(
-                    "there is no logical table `{name}`; there are: {}",
-                    names.join(", ")
-                ))
-            })
+            .ok_or_else(|| no_table(name, self.topology))
     }
 }
