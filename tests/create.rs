@@ -349,7 +349,7 @@ on_each_engine! {
         assert_eq!(nothing.status.code(), Some(2), "{error}");
         assert!(error.contains("no fill was interrupted here"), "{error}");
 
-        let child = Command::new(support::SHARDCTL)
+        let mut child = Command::new(support::SHARDCTL)
             .args(["--sandbox", sandbox.name(), "--topology", USER_CENTER])
             .args(["fill", "--members", "3000000"])
             .stdout(std::process::Stdio::piped())
@@ -365,6 +365,10 @@ on_each_engine! {
             if rows > Some(0) {
                 break;
             }
+            if let Some(ended) = child.try_wait().unwrap() {
+                panic!("the fill ended before it wrote: {ended}, {:?}", child.wait_with_output());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         let second = shardctl(&sandbox, USER_CENTER, &["fill", "--members", "10"]);
         let error = String::from_utf8_lossy(&second.stderr).into_owned();

@@ -24,6 +24,7 @@
 //! - [`shop`]: a small fleet with a topology file, asked through the program.
 //! - [`writers`]: applications that write to a fleet and know what was acknowledged.
 //! - [`world`]: a fleet and one schema with the same rows, to compare answers.
+//! - [`watchdog`]: ends a test binary that hangs, and says what was running.
 //! - [`is_installed`] and [`on_each_engine`]: an engine that is not installed is said aloud on
 //!   stderr, and is a failure where the environment says `CI=true`.
 //!
@@ -38,6 +39,7 @@
 
 pub mod fleet;
 pub mod shop;
+pub mod watchdog;
 pub mod world;
 pub mod writers;
 
@@ -83,6 +85,7 @@ pub fn run<F: Future<Output = ()>>(engine: Engine, body: impl FnOnce(Engine) -> 
     if !is_installed(engine) {
         return;
     }
+    let _watched = watchdog::watch();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
